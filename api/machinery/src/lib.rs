@@ -1,0 +1,1 @@
+//! Kubernetes API machinery without a server.

@@ -1,0 +1,3 @@
+//! The `fixpoint` binary.
+
+fn main() {}

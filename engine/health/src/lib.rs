@@ -1,0 +1,1 @@
+//! What a live object's state means.

@@ -1,0 +1,1 @@
+//! From desired and live to a plan.

@@ -1,0 +1,3 @@
+//! Tasks of the repository: tidy, goldens, end-to-end suites.
+
+fn main() {}
