@@ -2,6 +2,11 @@
 //!
 //! Nothing here talks to a store; drivers ask the four questions and this crate judges the answers.
 
+pub mod store;
 pub mod tree;
 
+pub use store::{
+    Ancestry, Content, Credentials, Location, Name, NameClass, Pointer, Reference, Store,
+    StoreError, Stores,
+};
 pub use tree::{File, Tree, TreeBuilder, TreeProblem};

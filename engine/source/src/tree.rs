@@ -235,13 +235,21 @@ pub fn check_path(path: &str, limits: &Limits) -> Result<(), TreeProblem> {
         return Err(bad_path(path, "it is empty"));
     }
     if path.len() > limits.path_bytes {
-        return Err(over(format!("path {:?}…", path.chars().take(60).collect::<String>()), limits.path_bytes as u64, "bytes"));
+        return Err(over(
+            format!("path {:?}…", path.chars().take(60).collect::<String>()),
+            limits.path_bytes as u64,
+            "bytes",
+        ));
     }
     if path.starts_with('/') {
         return Err(bad_path(path, "it is absolute"));
     }
     if path.split('/').count() > limits.path_depth {
-        return Err(over(format!("the depth of path {:?}", path.chars().take(60).collect::<String>()), limits.path_depth as u64, "folders"));
+        return Err(over(
+            format!("the depth of path {:?}", path.chars().take(60).collect::<String>()),
+            limits.path_depth as u64,
+            "folders",
+        ));
     }
     for part in path.split('/') {
         check_part(part).map_err(|reason| bad_path(path, reason))?;
@@ -336,7 +344,10 @@ fn follow(
     for inner in links.keys().filter(|link| link.starts_with(&prefix)) {
         for (suffix, file) in follow(tree, links, origin, inner, hops + 1)? {
             let at = &inner[prefix.len()..];
-            found.push((if suffix.is_empty() { at.to_owned() } else { format!("{at}/{suffix}") }, file));
+            found.push((
+                if suffix.is_empty() { at.to_owned() } else { format!("{at}/{suffix}") },
+                file,
+            ));
         }
     }
     if found.is_empty() { Err(problem("it points at nothing")) } else { Ok(found) }
