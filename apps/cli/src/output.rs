@@ -1,0 +1,119 @@
+//! What commands print: tables for people, JSON, YAML and names for programs.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::report::clean;
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// A table for people.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+    /// `kind/name` lines.
+    Name,
+}
+
+/// Whether standard output is a terminal that shows colour.
+pub fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Prints a line to standard output. A reader that went away ends the program quietly.
+pub fn line(text: impl AsRef<str>) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{}", text.as_ref()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints one value as a program wants it.
+pub fn value(format: Format, value: &Value) -> Result<()> {
+    match format {
+        Format::Json | Format::Table | Format::Name => {
+            line(serde_json::to_string_pretty(value)?);
+        }
+        Format::Yaml => line(fixpoint_yaml::to_string(value).trim_end()),
+    }
+    Ok(())
+}
+
+/// Prints objects as a program wants them: one as itself, several as a List.
+pub fn objects(format: Format, objects: &[Value]) -> Result<()> {
+    if format == Format::Name {
+        for object in objects {
+            let kind = object["kind"].as_str().unwrap_or_default().to_lowercase();
+            line(format!("{kind}/{}", fixpoint_base::object::name(object).unwrap_or_default()));
+        }
+        return Ok(());
+    }
+    match objects {
+        [one] => value(format, one),
+        many => value(format, &json!({"apiVersion": "v1", "kind": "List", "items": many})),
+    }
+}
+
+/// Prints a table with kubectl's look: upper-case heads, two spaces between columns.
+pub fn table(heads: &[&str], rows: &[Vec<String>]) {
+    let mut table = comfy_table::Table::new();
+    table.load_preset(comfy_table::presets::NOTHING);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
+    table.set_header(heads.iter().map(|head| head.to_uppercase()));
+    for row in rows {
+        table.add_row(row.iter().map(|cell| clean(cell).replace('\n', " ")));
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    for text in table.to_string().lines() {
+        line(text.trim_end());
+    }
+}
+
+/// Paints a word: green for good, yellow for waiting, red for bad.
+pub fn paint(word: &str, tone: Tone) -> String {
+    if !colour() {
+        return word.to_owned();
+    }
+    let code = match tone {
+        Tone::Good => 32,
+        Tone::Waiting => 33,
+        Tone::Bad => 31,
+        Tone::Quiet => 2,
+    };
+    format!("\u{1b}[{code}m{word}\u{1b}[0m")
+}
+
+/// What a word means for the reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// As it should be.
+    Good,
+    /// On its way.
+    Waiting,
+    /// Somebody should look.
+    Bad,
+    /// Less important than the rest.
+    Quiet,
+}
+
+/// A duration for a person: `840 ms`, `1.2 s`, `3 min`.
+pub fn took(duration: std::time::Duration) -> String {
+    let millis = duration.as_secs_f64() * 1000.0;
+    if millis < 10.0 {
+        format!("{millis:.1} ms")
+    } else if millis < 1000.0 {
+        format!("{millis:.0} ms")
+    } else if millis < 100_000.0 {
+        format!("{:.1} s", millis / 1000.0)
+    } else {
+        format!("{:.0} min", millis / 60_000.0)
+    }
+}
