@@ -1,1 +1,9 @@
-//! What is kept on disk.
+//! What is kept on disk: the record log, the ledger and the artifacts.
+//!
+//! In: values that the engine decided on. Out: a promise that they survive a crash. Nothing here
+//! decides anything, and nothing is acknowledged before it is durable.
+
+pub mod disk;
+pub mod log;
+
+pub use log::{Log, LogError, LogOptions, Ticket};
