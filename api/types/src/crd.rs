@@ -14,6 +14,20 @@ pub fn crds() -> Vec<Value> {
     vec![definition::<GitRepository>(), definition::<Kustomization>()]
 }
 
+/// The same for the embedded server, on which folders of this machine may be sources: the URL of a
+/// GitRepository may start with `file://` there. Which folders is for the source driver to check.
+pub fn crds_with_file_sources() -> Vec<Value> {
+    let mut crds = crds();
+    for crd in &mut crds {
+        let pattern =
+            "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/url/pattern";
+        if let Some(pattern) = crd.pointer_mut(pattern) {
+            *pattern = json!(r"^(http|https|ssh|file)://.*$");
+        }
+    }
+    crds
+}
+
 fn definition<K: CustomResourceExt>() -> Value {
     let crd = serde_json::to_value(K::crd()).expect("a CRD is made of text, numbers and lists");
     mended(crd)
@@ -77,4 +91,23 @@ fn entries<'a>(
     keyword: &str,
 ) -> impl Iterator<Item = (&'a String, &'a mut Value)> {
     fields.get_mut(keyword).and_then(Value::as_object_mut).into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_sources_are_let_in_where_asked_for() {
+        let patterns = |crds: Vec<Value>| -> Vec<String> {
+            let urls = crds.into_iter().filter_map(|crd| {
+                let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+                let url = &root["properties"]["spec"]["properties"]["url"]["pattern"];
+                url.as_str().map(str::to_owned)
+            });
+            urls.collect()
+        };
+        assert_eq!(patterns(crds()), ["^(http|https|ssh)://.*$"]);
+        assert_eq!(patterns(crds_with_file_sources()), ["^(http|https|ssh|file)://.*$"]);
+    }
 }

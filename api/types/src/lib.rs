@@ -20,7 +20,7 @@ pub mod names;
 mod unsupported;
 
 pub use condition::{Condition, ConditionStatus};
-pub use crd::crds;
+pub use crd::{crds, crds_with_file_sources};
 pub use git_repository::{GitRepository, GitRepositoryRef, GitRepositorySpec, GitRepositoryStatus};
 pub use interval::Interval;
 pub use inventory::{ResourceInventory, ResourceRef, Snapshot};
