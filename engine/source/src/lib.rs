@@ -4,9 +4,13 @@
 
 pub mod store;
 pub mod tree;
+pub mod verdict;
 
 pub use store::{
     Ancestry, Content, Credentials, Location, Name, NameClass, Pointer, Reference, Store,
     StoreError, Stores,
 };
 pub use tree::{File, Tree, TreeBuilder, TreeProblem};
+pub use verdict::{
+    Delivery, Finding, History, Known, Position, Seen, UnknownHistory, Verdict, Violation,
+};
