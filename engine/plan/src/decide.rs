@@ -30,7 +30,7 @@ pub fn plan(
     let scene = Scene { owner, desired, live, inventory, policy, memory };
     let mut left = BTreeMap::new();
     let mut steps = scene.applies(&mut left);
-    let (deletions, guard) = scene.deletions(&mut left);
+    let (deletions, guard) = scene.deletions(is_partial(&left), &mut left);
     steps.extend(deletions);
     keep_needs_within(&mut steps);
     Plan {
@@ -41,6 +41,13 @@ pub fn plan(
         left,
         guard,
     }
+}
+
+/// Whether something wanted cannot even be tried: then nothing is deleted either.
+fn is_partial(wanted_left: &BTreeMap<Key, Hold>) -> bool {
+    wanted_left
+        .values()
+        .any(|hold| matches!(hold, Hold::Unreadable { .. } | Hold::WaitsForCrd { .. }))
 }
 
 /// What is done to one object.
@@ -145,13 +152,20 @@ impl Scene<'_> {
         (!same || !edited_by.is_empty()).then_some(Why::Drifted { by: edited_by })
     }
 
-    fn deletions(&self, left: &mut BTreeMap<Key, Hold>) -> (Vec<Step>, Option<Guard>) {
+    fn deletions(
+        &self,
+        partial: bool,
+        left: &mut BTreeMap<Key, Hold>,
+    ) -> (Vec<Step>, Option<Guard>) {
         let mut unwanted: Vec<Key> =
             self.inventory.keys().filter(|key| self.desired.get(key).is_none()).collect();
         unwanted.sort_by(|a, b| order::compare(b, a));
         let mut doomed: Vec<(Key, String)> = Vec::new();
         for key in unwanted {
             match self.decide_unwanted(&key) {
+                Ok(_) if partial => {
+                    left.insert(key, Hold::PartialApply);
+                }
                 Ok(uid) => doomed.push((key, uid)),
                 Err(hold) => {
                     left.insert(key, hold);
