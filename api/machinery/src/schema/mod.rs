@@ -3,6 +3,7 @@ mod error;
 
 use serde_json::Value;
 
+pub(crate) use error::go_quote;
 pub use error::{FieldError, FieldErrorKind};
 
 /// A compiled structural schema.
