@@ -1,3 +1,51 @@
-//! Tasks of the repository: tidy, goldens, end-to-end suites.
+//! Tasks of the repository.
+//!
+//! `cargo xtask tidy` checks what the compiler cannot: which room sees which, what the engine must
+//! not touch, how files begin. `cargo xtask e2e SUITE` runs the built program against real
+//! clients. Nothing here is part of the product.
 
-fn main() {}
+mod e2e;
+mod print;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+const USAGE: &str = "usage:
+  cargo xtask tidy                check the rules of the repository
+  cargo xtask e2e SUITE|all|smoke run end-to-end suites against real clients";
+
+fn main() -> Result<ExitCode> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["tidy"] => tidy_up(&root()?),
+        ["e2e", suite] => e2e::run(suite, &root()?),
+        _ => {
+            print::note(USAGE);
+            print::note(&format!("suites: {}", e2e::names().join(", ")));
+            Ok(ExitCode::from(64))
+        }
+    }
+}
+
+fn tidy_up(root: &Path) -> Result<ExitCode> {
+    let problems = tidy::check(root)?;
+    for problem in &problems {
+        print::line(&problem.to_string());
+    }
+    print::line(&match problems.len() {
+        0 => "tidy".to_owned(),
+        1 => "1 problem".to_owned(),
+        n => format!("{n} problems"),
+    });
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The root of the repository: the folder above this crate.
+fn root() -> Result<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Path::to_path_buf).context("xtask lies in a folder of the repository")
+}

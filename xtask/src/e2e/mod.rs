@@ -1,0 +1,89 @@
+//! End-to-end suites: the built program against real clients.
+//!
+//! In: the name of a suite. Out: each step that passed or failed, and last of all
+//! `N passed, M failed`. A client that is missing is a skip with a message on a developer's
+//! machine and a failure where `CI` is `true`. A suite leaves no process and no file behind.
+
+mod kubectl;
+mod script;
+mod server;
+mod spine;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use crate::print;
+
+/// A suite: its name, whether it is quick enough for the smoke, and how it runs.
+struct Suite {
+    name: &'static str,
+    smoke: bool,
+    run: fn(&Path, &mut Report) -> Result<()>,
+}
+
+const SUITES: &[Suite] = &[Suite { name: "spine", smoke: true, run: spine::run }];
+
+/// What passed and what failed.
+#[derive(Debug, Default)]
+pub struct Report {
+    passed: usize,
+    failed: usize,
+}
+
+impl Report {
+    /// Counts a step that did what it should.
+    pub fn pass(&mut self, step: &str) {
+        self.passed += 1;
+        print::line(&format!("ok      {step}"));
+    }
+
+    /// Counts a step that did not, and says why.
+    pub fn fail(&mut self, step: &str, why: &str) {
+        self.failed += 1;
+        print::line(&format!("FAILED  {step}"));
+        for line in why.lines() {
+            print::line(&format!("        {line}"));
+        }
+    }
+
+    /// A step that cannot run here: a skip, or a failure where everything must be there.
+    pub fn skip(&mut self, step: &str, why: &str) {
+        if is_ci() {
+            self.fail(step, why);
+        } else {
+            print::line(&format!("skipped {step}: {why}"));
+        }
+    }
+}
+
+/// Whether everything a suite needs must be there.
+pub fn is_ci() -> bool {
+    std::env::var("CI").is_ok_and(|ci| ci == "true")
+}
+
+/// The names of all suites.
+pub fn names() -> Vec<&'static str> {
+    SUITES.iter().map(|suite| suite.name).collect()
+}
+
+/// Runs one suite, `all` of them, or those in the `smoke`.
+pub fn run(name: &str, root: &Path) -> Result<ExitCode> {
+    let chosen: Vec<&Suite> = SUITES
+        .iter()
+        .filter(|suite| suite.name == name || name == "all" || (name == "smoke" && suite.smoke))
+        .collect();
+    if chosen.is_empty() {
+        bail!("there is no suite {name}; there are {}", names().join(", "));
+    }
+    let mut report = Report::default();
+    for suite in chosen {
+        print::line(&format!("suite {}", suite.name));
+        if let Err(err) = (suite.run)(root, &mut report) {
+            report.fail(suite.name, &format!("{err:#}"));
+        }
+    }
+    print::line(&format!("{} passed, {} failed", report.passed, report.failed));
+    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,116 @@
+//! The spine: the whole belt in one command, and kubectl against the embedded API server.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::script::{self, Ends, Step};
+use super::server::{Process, Scratch, Server};
+use super::{Report, kubectl};
+use crate::print;
+
+/// Commands for kubectl, and what they must print.
+const SCRIPT: &str = include_str!("spine.kubectl");
+
+/// Builds the program, lets it show itself, and lets kubectl talk to it.
+pub fn run(root: &Path, report: &mut Report) -> Result<()> {
+    let (fixpoint, target) = build(root)?;
+    let scratch = Scratch::new(&target, "spine")?;
+    quickstart(&fixpoint, scratch.path(), report)?;
+    let Some(kubectl) = kubectl::find()? else {
+        report.skip("kubectl", "kubectl is not on the search path");
+        return Ok(());
+    };
+    let server = Server::start(&fixpoint, scratch.path())?;
+    let failed = report.failed;
+    play(&kubectl, &server, scratch.path(), report)?;
+    if report.failed > failed {
+        print::note(&format!("the server said:\n{}", server.log()));
+    }
+    Ok(())
+}
+
+/// Builds the release; gives the program and the folder of the build.
+fn build(root: &Path) -> Result<(PathBuf, PathBuf)> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--release", "--package", "fixpoint"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(root)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("the program does not build");
+    }
+    let text = String::from_utf8(output.stdout).context("the output of cargo is no text")?;
+    let program = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo does not say where the program is")?;
+    let target =
+        program.parent().and_then(Path::parent).context("the program lies in no folder")?;
+    let target = target.to_path_buf();
+    Ok((program, target))
+}
+
+fn quickstart(fixpoint: &Path, folder: &Path, report: &mut Report) -> Result<()> {
+    let step = "fixpoint quickstart --once";
+    let mut command = Command::new(fixpoint);
+    command
+        .args(["quickstart", "--once"])
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .env("HOME", folder)
+        .env_remove("KUBECONFIG")
+        .current_dir(folder);
+    let mut process = Process::start(&mut command, "", folder.join("quickstart.log"))?;
+    match process.wait() {
+        Ok(status) if status.success() => report.pass(step),
+        Ok(status) => report.fail(step, &format!("{status}\n{}", process.printed())),
+        Err(err) => report.fail(step, &format!("{err:#}")),
+    }
+    Ok(())
+}
+
+/// Plays the script. The commands that run beside the others are asked at the end whether they
+/// saw what they should have.
+fn play(kubectl: &Path, server: &Server, folder: &Path, report: &mut Report) -> Result<()> {
+    let mut beside: Vec<(Step, Process)> = vec![];
+    for step in script::parse(SCRIPT)? {
+        let mut command = Command::new(kubectl);
+        command
+            .args(&step.args)
+            .env("KUBECONFIG", &server.kubeconfig)
+            .env("HOME", folder)
+            .current_dir(folder);
+        let output = folder.join(format!("step-{}.log", step.line));
+        let mut process = Process::start(&mut command, &step.input, output)?;
+        if step.ends == Ends::WhenStopped {
+            beside.push((step, process));
+            continue;
+        }
+        let objection = match process.wait() {
+            Ok(status) if status.success() != (step.ends == Ends::Well) => {
+                Some(format!("{status}\n{}", process.printed()))
+            }
+            Ok(_) => step.objection(&process.printed()),
+            Err(err) => Some(format!("{err:#}")),
+        };
+        judge(&step, objection, report);
+    }
+    for (step, mut process) in beside {
+        let printed = process.wait_for(|printed| step.objection(printed).is_none())?;
+        judge(&step, step.objection(&printed), report);
+    }
+    Ok(())
+}
+
+fn judge(step: &Step, objection: Option<String>, report: &mut Report) {
+    match objection {
+        None => report.pass(&step.to_string()),
+        Some(why) => report.fail(&step.to_string(), &why),
+    }
+}
