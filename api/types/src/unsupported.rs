@@ -108,6 +108,30 @@ mod tests {
         assert_eq!(all, KUSTOMIZATION.iter().map(|row| row.0).collect::<Vec<_>>());
     }
 
+    /// The page that users read is made from the tables, so that it cannot lag behind.
+    #[test]
+    fn the_page_names_every_field() {
+        let mut page = "# Flux's kinds\n\n\
+            Every field, default and rule is Flux's own. These fields are stored but not acted upon \
+            yet;\nan object that sets one says so in its status. \
+            (This page is made by a test of `api/types`.)\n"
+            .to_owned();
+        let list = |page: &mut String, kind: &str, fields: Vec<&str>| {
+            page.push_str(&format!("\n## {kind}\n\n"));
+            for field in fields {
+                let note = match field {
+                    "spec.provider" => ", other than `generic`",
+                    "spec.deletionPolicy" => ", other than `MirrorPrune`",
+                    _ => "",
+                };
+                page.push_str(&format!("- `{field}`{note}\n"));
+            }
+        };
+        list(&mut page, "GitRepository", GIT_REPOSITORY.iter().map(|row| row.0).collect());
+        list(&mut page, "Kustomization", KUSTOMIZATION.iter().map(|row| row.0).collect());
+        expect_test::expect_file!["../../../docs/compat/flux.md"].assert_eq(&page);
+    }
+
     #[test]
     fn tables_are_sorted() {
         assert!(GIT_REPOSITORY.is_sorted_by_key(|row| row.0));

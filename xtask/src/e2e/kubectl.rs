@@ -13,7 +13,7 @@ use super::is_ci;
 use crate::print;
 
 /// Version of the packages that kubectl is built from; 0.36 is Kubernetes 1.36.
-const VERSION: &str = "v0.36.0";
+const VERSION: &str = "v0.36.6";
 
 /// All there is in kubectl's own `main`.
 const MAIN: &str = r#"package main
