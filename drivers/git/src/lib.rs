@@ -1,1 +1,114 @@
-//! Git repositories, read.
+//! Git repositories as stores.
+//!
+//! In: a location. Out: the four answers of [`fixpoint_source::Store`]: names, pointers, content,
+//! ancestry. Over `https://` and `http://` it speaks Git's protocol version 2 itself; `file://`
+//! repositories are read in place. There is never a worktree, a hook, a filter, a credential
+//! helper or a program: a repository is objects and names, and nothing in it is an instruction.
+//!
+//! The calls block. Do not call them on a thread that drives an async runtime.
+
+mod address;
+mod content;
+pub mod excludes;
+mod history;
+mod http;
+mod local;
+mod location;
+mod meter;
+mod mirror;
+mod mirrors;
+mod names;
+mod objects;
+mod protocol;
+pub mod range;
+mod remote;
+mod wire;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fixpoint_base::Limits;
+use fixpoint_source::{Location, Store, StoreError, Stores};
+
+use crate::http::{Http, authorization};
+use crate::local::Local;
+use crate::location::{Place, shown};
+use crate::meter::Meter;
+use crate::mirrors::Mirrors;
+use crate::remote::Remote;
+
+/// How Git repositories are opened.
+#[derive(Debug, Clone)]
+pub struct GitOptions {
+    /// Where mirrors are kept; made when it is needed.
+    pub dir: PathBuf,
+    /// What binds every fetch and every tree.
+    pub limits: Limits,
+    /// Folders in which `file://` repositories are allowed; none by default.
+    pub allow_file: Vec<PathBuf>,
+    /// Whether servers on this machine's loopback may be asked; never in a cluster.
+    pub allow_loopback: bool,
+    /// How we call ourselves to servers.
+    pub user_agent: String,
+}
+
+/// Opens Git repositories.
+pub struct Git {
+    mirrors: Mirrors,
+    limits: Arc<Limits>,
+    allowed: Arc<[PathBuf]>,
+    http: Arc<Http>,
+}
+
+impl Git {
+    /// Opens the driver; touches neither disk nor network yet.
+    pub fn new(options: GitOptions) -> Self {
+        let GitOptions { dir, limits, allow_file, allow_loopback, user_agent } = options;
+        Self {
+            mirrors: Mirrors::at(dir),
+            limits: Arc::new(limits),
+            allowed: allow_file.into(),
+            http: Arc::new(Http::new(user_agent, allow_loopback)),
+        }
+    }
+}
+
+impl Stores for Git {
+    fn open(&self, location: Location) -> Result<Box<dyn Store>, StoreError> {
+        match location::parse(&location.url)? {
+            Place::File(path) => {
+                let url = shown(&location.url);
+                let meter = Meter::start(&url, location.timeout, u64::MAX);
+                // Said now when it is a matter of policy; whether it is there is asked later.
+                match local::git_dir(&path, &self.allowed, &meter) {
+                    Err(err @ StoreError::NotAllowed { .. }) => return Err(err),
+                    _ => {}
+                }
+                Ok(Box::new(Local {
+                    url,
+                    path,
+                    allowed: Arc::clone(&self.allowed),
+                    timeout: location.timeout,
+                    limits: Arc::clone(&self.limits),
+                }))
+            }
+            Place::Http(url) => {
+                let authorization = authorization(&location.credentials)
+                    .map_err(|reason| StoreError::Url { url: url.to_string(), reason })?;
+                let mirror = self
+                    .mirrors
+                    .find(&location)
+                    .map_err(|source| StoreError::Local { url: url.to_string(), source })?;
+                Ok(Box::new(Remote {
+                    url,
+                    authorization,
+                    ca: location.ca,
+                    timeout: location.timeout,
+                    http: Arc::clone(&self.http),
+                    mirror,
+                    limits: Arc::clone(&self.limits),
+                }))
+            }
+        }
+    }
+}

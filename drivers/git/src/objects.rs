@@ -1,0 +1,102 @@
+//! Reads Git objects from a folder of packs and loose objects.
+//!
+//! In: an id. Out: the object's bytes, checked against the id on every read, so that a flipped bit
+//! on disk is an error and never content. Sizes are known before anything is unpacked. No
+//! configuration is read, and no other folder is looked into.
+
+use std::path::Path;
+
+use fixpoint_base::Limits;
+use fixpoint_source::StoreError;
+use gix::ObjectId;
+use gix::objs::{Find as _, Kind};
+use gix::odb::Header as _;
+
+use crate::meter::Meter;
+
+/// Every object may be this large, whatever the limits: trees and commits need room too.
+const MIN_OBJECT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Bases of deltas to keep unpacked.
+const PACK_CACHE: usize = 64;
+
+/// The objects of one folder.
+pub(crate) struct Objects<'a> {
+    odb: gix::odb::Handle,
+    meter: &'a Meter,
+}
+
+/// Bytes that one object may unpack to: one that is larger than a whole tree may be can never be
+/// part of one.
+pub(crate) fn max_object_bytes(limits: &Limits) -> usize {
+    usize::try_from(limits.tree_bytes.max(MIN_OBJECT_BYTES)).unwrap_or(usize::MAX)
+}
+
+impl<'a> Objects<'a> {
+    /// Opens the folder that holds `pack/` and the loose objects.
+    ///
+    /// # Errors
+    /// When it is no such folder, or borrows objects from another one.
+    pub(crate) fn open(dir: &Path, limits: &Limits, meter: &'a Meter) -> Result<Self, StoreError> {
+        let options = gix::odb::store::init::Options {
+            alloc_limit_bytes: Some(max_object_bytes(limits)),
+            ..Default::default()
+        };
+        // Checked first: opening already looks into the folders that are borrowed from.
+        if dir.join("info/alternates").exists() {
+            return Err(StoreError::Unsupported {
+                what: "a repository that borrows objects (objects/info/alternates)".to_owned(),
+            });
+        }
+        let mut odb = gix::odb::at_opts(dir, gix::hash::Kind::Sha1, None, options)
+            .map_err(|err| meter.local(err))?;
+        odb.set_pack_cache(|| {
+            Box::new(gix::odb::pack::cache::lru::StaticLinkedList::<PACK_CACHE>::default())
+        });
+        Ok(Self { odb, meter })
+    }
+
+    /// The kind and size of an object, without unpacking it.
+    pub(crate) fn header(&self, id: &ObjectId) -> Result<Option<(Kind, u64)>, StoreError> {
+        let header = self.odb.try_header(id).map_err(|err| self.broken(id, &err))?;
+        Ok(header.map(|header| (header.kind(), header.size())))
+    }
+
+    /// The content of an object; `None` when it is not here.
+    pub(crate) fn read(&self, id: &ObjectId) -> Result<Option<(Kind, Vec<u8>)>, StoreError> {
+        self.meter.check()?;
+        let mut buffer = Vec::new();
+        let Some(data) = self.odb.try_find(id, &mut buffer).map_err(|err| self.broken(id, &err))?
+        else {
+            return Ok(None);
+        };
+        let kind = data.kind;
+        let actual = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, data.data)
+            .map_err(|err| self.broken(id, &err))?;
+        if actual != *id {
+            return Err(self.meter.corrupt(format!("object {id} has the content of {actual}")));
+        }
+        Ok(Some((kind, buffer)))
+    }
+
+    /// The content of an object that must be here and of one kind.
+    pub(crate) fn require(&self, id: &ObjectId, wanted: Kind) -> Result<Vec<u8>, StoreError> {
+        match self.read(id)? {
+            Some((kind, data)) if kind == wanted => Ok(data),
+            Some((kind, _)) => {
+                Err(self.meter.corrupt(format!("object {id} is a {kind} where a {wanted} belongs")))
+            }
+            None => Err(self.meter.corrupt(format!("object {id} is missing"))),
+        }
+    }
+
+    /// The meter of the operation.
+    pub(crate) fn meter(&self) -> &'a Meter {
+        self.meter
+    }
+
+    fn broken(&self, id: &ObjectId, err: &impl std::fmt::Display) -> StoreError {
+        let reason = crate::meter::plain(&err.to_string(), 200);
+        self.meter.corrupt(format!("object {id} cannot be read: {reason}"))
+    }
+}

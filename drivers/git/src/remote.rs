@@ -1,0 +1,331 @@
+//! Answers the four questions for a repository behind HTTP.
+//!
+//! In: references and ids. Out: names, pointers, content and ancestry. What was fetched stays in
+//! the mirror; the server is asked for what is missing only.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fixpoint_base::Limits;
+use fixpoint_source::{Ancestry, Content, Name, Pointer, Reference, Store, StoreError};
+use gix::ObjectId;
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+use crate::content;
+use crate::history::{Facts, relate};
+use crate::http::{Body, Http, Session};
+use crate::meter::Meter;
+use crate::mirror::{Mirror, Shelf};
+use crate::names;
+use crate::objects::Objects;
+use crate::protocol::{self, Capabilities, Fault, MAX_NAMES, Want};
+
+/// How far the history is looked back, step by step.
+const DEPTHS: [u32; 3] = [50, 500, 5000];
+
+/// Commits looked at to tell how two relate.
+const MAX_COMMITS: usize = 100_000;
+
+/// Bytes that telling how two commits relate may cost. Servers that can leave files out send a
+/// few hundred bytes per commit; the others send the files too.
+const MAX_ANCESTRY_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A repository behind HTTP.
+pub(crate) struct Remote {
+    pub(crate) url: Url,
+    pub(crate) authorization: Option<HeaderValue>,
+    pub(crate) ca: Option<Vec<u8>>,
+    pub(crate) timeout: Duration,
+    pub(crate) http: Arc<Http>,
+    pub(crate) mirror: Arc<Mutex<Mirror>>,
+    pub(crate) limits: Arc<Limits>,
+}
+
+/// A conversation whose server has said what it can do.
+struct Talk<'a> {
+    session: Session<'a>,
+    can: Capabilities,
+    meter: &'a Meter,
+    limits: &'a Limits,
+    agent: &'a str,
+}
+
+impl Store for Remote {
+    fn names(&self) -> Result<Vec<Name>, StoreError> {
+        let meter = self.meter(self.limits.fetch_bytes);
+        self.talk(&meter)?.names("")
+    }
+
+    fn pointer(&self, reference: &Reference) -> Result<Pointer, StoreError> {
+        names::check(reference)?;
+        let meter = self.meter(self.limits.fetch_bytes);
+        if let Reference::Commit { id, branch } = reference {
+            if let Some(branch) = branch {
+                self.check_branch(&meter, reference, id, branch)?;
+            }
+            return names::choose(reference, &[])
+                .ok_or_else(|| no_such_name(&meter, reference, &[]));
+        }
+        let talk = self.talk(&meter)?;
+        let listed = talk.names(&names::prefix(reference))?;
+        if let Some(pointer) = names::choose(reference, &listed) {
+            return Ok(pointer);
+        }
+        let known = talk.names(names::neighbours(reference))?;
+        Err(no_such_name(&meter, reference, &known))
+    }
+
+    fn content(&self, pointer: &Pointer) -> Result<Content, StoreError> {
+        let meter = self.meter(self.limits.fetch_bytes);
+        let commit = parse_id(&pointer.commit)?;
+        self.with_mirror(&meter, |mirror| {
+            if !mirror.content.has(&commit) {
+                mirror.content.make_room().map_err(|err| meter.local(err))?;
+                let talk = self.talk(&meter)?;
+                talk.fetch(&mut mirror.content, &[commit], 1, false).map_err(|err| match err {
+                    Refused::Missing => StoreError::NoSuchName {
+                        wanted: format!("commit {commit}"),
+                        url: meter.url().to_owned(),
+                        known: Vec::new(),
+                    },
+                    Refused::Failed(err) => err,
+                })?;
+            }
+            let dir = mirror.content.objects().ok_or_else(|| meter.corrupt("nothing came"))?;
+            let objects = Objects::open(dir, &self.limits, &meter)?;
+            content::read(&objects, &commit, &self.limits)
+        })
+    }
+
+    fn ancestry(&self, old: &str, new: &Pointer) -> Result<Ancestry, StoreError> {
+        let (old, new) = (parse_id(old)?, parse_id(&new.commit)?);
+        let meter = self.meter(self.limits.fetch_bytes.min(MAX_ANCESTRY_BYTES));
+        self.with_mirror(&meter, |mirror| self.relate(mirror, old, new, &meter))
+    }
+}
+
+impl Remote {
+    fn meter(&self, bytes: u64) -> Meter {
+        Meter::start(self.url.as_str(), self.timeout, bytes)
+    }
+
+    fn talk<'a>(&'a self, meter: &'a Meter) -> Result<Talk<'a>, StoreError> {
+        let mut session = Session::new(
+            &self.http,
+            meter,
+            &self.url,
+            self.authorization.as_ref(),
+            self.ca.as_deref(),
+        );
+        let body = session.discover()?;
+        let can = protocol::read_capabilities(body).map_err(|fault| explain(meter, fault))?;
+        Ok(Talk { session, can, meter, limits: &self.limits, agent: self.http.user_agent() })
+    }
+
+    /// Works on the mirror, alone; a mirror that turns out broken is fetched anew, once.
+    fn with_mirror<T>(
+        &self,
+        meter: &Meter,
+        mut work: impl FnMut(&mut Mirror) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        // Whoever panicked with it left files that are checked on every read anyway.
+        let mut mirror: MutexGuard<'_, Mirror> =
+            self.mirror.lock().unwrap_or_else(PoisonError::into_inner);
+        let had_something = !mirror.is_empty();
+        match work(&mut mirror) {
+            Err(StoreError::Corrupt { reason, .. }) if had_something => {
+                tracing::warn!(url = meter.url(), reason, "the mirror is broken; fetching it anew");
+                mirror.clear().map_err(|err| meter.local(err))?;
+                work(&mut mirror)
+            }
+            done => done,
+        }
+    }
+
+    /// Fails unless a commit is on a branch. What cannot be told within the bounds is let pass:
+    /// the id alone says what is delivered, the branch only where to look for it.
+    fn check_branch(
+        &self,
+        meter: &Meter,
+        reference: &Reference,
+        id: &str,
+        branch: &str,
+    ) -> Result<(), StoreError> {
+        let wanted = Reference::Branch(branch.to_owned());
+        let talk = self.talk(meter)?;
+        let listed = talk.names(&names::prefix(&wanted))?;
+        let Some(tip) = names::choose(&wanted, &listed) else {
+            let known = talk.names(names::neighbours(&wanted))?;
+            return Err(no_such_name(meter, &wanted, &known));
+        };
+        let (commit, tip) = (parse_id(id)?, parse_id(&tip.commit)?);
+        self.with_mirror(meter, |mirror| {
+            if mirror.on_branch == Some((commit, tip)) {
+                return Ok(());
+            }
+            match self.relate(mirror, commit, tip, meter)? {
+                Ancestry::Same | Ancestry::Forward | Ancestry::Unknown => {
+                    mirror.on_branch = Some((commit, tip));
+                    Ok(())
+                }
+                Ancestry::Backward | Ancestry::Diverged => Err(no_such_name(meter, reference, &[])),
+            }
+        })
+    }
+
+    fn relate(
+        &self,
+        mirror: &mut Mirror,
+        old: ObjectId,
+        new: ObjectId,
+        meter: &Meter,
+    ) -> Result<Ancestry, StoreError> {
+        let found = look(mirror, old, new, &self.limits, meter)?;
+        if found != Ancestry::Unknown {
+            return Ok(found);
+        }
+        let talk = self.talk(meter)?;
+        let mut wanted = vec![new, old];
+        for (step, depth) in DEPTHS.into_iter().enumerate() {
+            let commits_only = talk.can.filter;
+            let shelf = if commits_only { &mut mirror.history } else { &mut mirror.content };
+            if step == 0 {
+                shelf.make_room().map_err(|err| meter.local(err))?;
+            }
+            let mut fetched = talk.fetch(shelf, &wanted, depth, commits_only);
+            if matches!(fetched, Err(Refused::Missing)) && wanted.len() > 1 {
+                // A rewritten branch leaves its old tip behind, and the server may drop it.
+                wanted.truncate(1);
+                fetched = talk.fetch(shelf, &wanted, depth, commits_only);
+            }
+            match fetched {
+                Ok(()) => {}
+                Err(Refused::Missing) => return Ok(Ancestry::Unknown),
+                Err(Refused::Failed(StoreError::Limit { .. })) => return Ok(Ancestry::Unknown),
+                // The first step must work: it is no more than any fetch. That the whole history
+                // takes too long is an answer.
+                Err(Refused::Failed(StoreError::Timeout { .. })) if step > 0 => {
+                    return Ok(Ancestry::Unknown);
+                }
+                Err(Refused::Failed(err)) => return Err(err),
+            }
+            let found = look(mirror, old, new, &self.limits, meter)?;
+            if found != Ancestry::Unknown {
+                return Ok(found);
+            }
+        }
+        Ok(Ancestry::Unknown)
+    }
+}
+
+/// Tells how two commits relate from what is here.
+fn look(
+    mirror: &Mirror,
+    old: ObjectId,
+    new: ObjectId,
+    limits: &Limits,
+    meter: &Meter,
+) -> Result<Ancestry, StoreError> {
+    let open =
+        |shelf: &Shelf| shelf.objects().map(|dir| Objects::open(dir, limits, meter)).transpose();
+    let shelves = [open(&mirror.history)?, open(&mirror.content)?];
+    relate(old, new, MAX_COMMITS, &mut |id| {
+        for objects in shelves.iter().flatten() {
+            if let Some(facts) = facts(objects, id)? {
+                return Ok(Some(facts));
+            }
+        }
+        Ok(None)
+    })
+}
+
+/// What the walk needs to know of a commit; `None` when it is not here.
+pub(crate) fn facts(objects: &Objects<'_>, id: &ObjectId) -> Result<Option<Facts>, StoreError> {
+    match objects.read(id)? {
+        None => Ok(None),
+        Some((gix::objs::Kind::Commit, data)) => Facts::parse(&data)
+            .map(Some)
+            .ok_or_else(|| objects.meter().corrupt(format!("commit {id} is malformed"))),
+        Some((kind, _)) => {
+            Err(objects.meter().corrupt(format!("object {id} is a {kind} where a commit belongs")))
+        }
+    }
+}
+
+/// Why a fetch brought nothing.
+enum Refused {
+    /// The server does not have the commit, or does not show it.
+    Missing,
+    /// Anything else.
+    Failed(StoreError),
+}
+
+impl From<StoreError> for Refused {
+    fn from(err: StoreError) -> Self {
+        Self::Failed(err)
+    }
+}
+
+impl Talk<'_> {
+    fn names(&self, prefix: &str) -> Result<Vec<Name>, StoreError> {
+        let body = self.session.command(protocol::list_names(self.agent, prefix))?;
+        let names = protocol::read_names(body).map_err(|fault| explain(self.meter, fault))?;
+        Ok(names)
+    }
+
+    fn fetch(
+        &self,
+        shelf: &mut Shelf,
+        ids: &[ObjectId],
+        depth: u32,
+        commits_only: bool,
+    ) -> Result<(), Refused> {
+        if !self.can.shallow {
+            let what = "a Git server that cannot send a part of the history".to_owned();
+            return Err(StoreError::Unsupported { what }.into());
+        }
+        let shallow = shelf.shallow();
+        let want = Want { ids, depth, commits_only, haves: shelf.tips(), shallow: &shallow };
+        let body: Body<'_> = self.session.command(protocol::fetch(self.agent, &want))?;
+        let (boundary, pack) = match protocol::read_fetch(body) {
+            Err(Fault::Said(reason)) if is_missing(&reason) => return Err(Refused::Missing),
+            Err(fault) => return Err(explain(self.meter, fault).into()),
+            Ok(answer) => answer,
+        };
+        Ok(shelf.receive(pack, &boundary, ids, self.limits, self.meter)?)
+    }
+}
+
+/// How servers say that they do not have what is wanted: Git, then JGit.
+fn is_missing(reason: &str) -> bool {
+    reason.contains("not our ref") || (reason.contains("want ") && reason.contains("not valid"))
+}
+
+fn explain(meter: &Meter, fault: Fault) -> StoreError {
+    match fault {
+        Fault::Io(err) => meter.reason(&err),
+        Fault::Said(reason) => meter.unreachable(format!("the server says: {reason}")),
+        Fault::TooManyNames => meter.limit(format!("it lists more than {MAX_NAMES} names")),
+        Fault::Unsupported(what) => StoreError::Unsupported { what },
+    }
+}
+
+/// The error for a reference that no name answers to.
+pub(crate) fn no_such_name(meter: &Meter, reference: &Reference, known: &[Name]) -> StoreError {
+    StoreError::NoSuchName {
+        wanted: names::wanted(reference),
+        url: meter.url().to_owned(),
+        known: names::closest(reference, known),
+    }
+}
+
+/// Reads the id of a commit.
+pub(crate) fn parse_id(text: &str) -> Result<ObjectId, StoreError> {
+    let bad = |reason: String| StoreError::Reference {
+        what: format!("commit {}", crate::meter::plain(text, 64)),
+        reason,
+    };
+    names::check_id(text).map_err(bad)?;
+    ObjectId::from_hex(text.as_bytes()).map_err(|err| bad(err.to_string()))
+}
