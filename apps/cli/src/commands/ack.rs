@@ -62,7 +62,7 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
 }
 
 /// The id at the end of the condition's message: `… [ack 3f2a91c0d4e5]`.
-fn held(object: &Value, kind: &str, when: &str) -> Option<String> {
+pub fn held(object: &Value, kind: &str, when: &str) -> Option<String> {
     let condition = condition(object, kind);
     if condition["status"] != when {
         return None;

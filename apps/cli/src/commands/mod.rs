@@ -1,16 +1,16 @@
 //! One file per command.
 
-mod ack;
+pub mod ack;
 mod build;
 mod events;
-mod get;
-mod kind;
-mod ledger;
+pub mod get;
+pub mod kind;
+pub mod ledger;
 mod plan;
 mod quickstart;
 mod reconcile;
 mod suspend;
-mod up;
+pub mod up;
 mod version;
 mod why;
 

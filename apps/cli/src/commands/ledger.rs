@@ -1,0 +1,207 @@
+//! `fixpoint ledger`: what was seen, decided and done, and the proof of it.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use fixpoint_driver_store::ledger::verify;
+use serde_json::{Value, json};
+
+use super::get::since;
+use crate::client::Connection;
+use crate::output::{self, Format, Tone};
+use crate::report::advice;
+
+/// Read and verify the ledger: what was seen, decided and done.
+///
+/// Asks the running engine; with --data-dir it reads the files of an engine that may be stopped.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  fixpoint ledger log
+  fixpoint ledger log --for GitRepository/default/shop -o json
+  fixpoint ledger verify
+  fixpoint ledger verify --data-dir ./state")]
+pub struct Args {
+    #[command(subcommand)]
+    command: LedgerCommand,
+}
+
+/// What to do with the ledger.
+#[derive(Debug, clap::Subcommand)]
+enum LedgerCommand {
+    /// Show the newest entries, newest last
+    #[command(after_help = "Examples:
+  fixpoint ledger log --tail 20
+  fixpoint ledger log --for Kustomization/default/apps
+  fixpoint ledger log --data-dir ./state -o json")]
+    Log(LogArgs),
+    /// Prove that nobody changed the record, and that what was done was allowed
+    #[command(after_help = "Examples:
+  fixpoint ledger verify
+  fixpoint ledger verify --data-dir ./state -o json
+
+Exits 1 when anything is wrong.")]
+    Verify(VerifyArgs),
+}
+
+/// How to show entries.
+#[derive(Debug, clap::Args)]
+struct LogArgs {
+    /// How many entries
+    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    tail: usize,
+    /// Only entries of this subject, as KIND/NAMESPACE/NAME
+    #[arg(long = "for", value_name = "SUBJECT")]
+    about: Option<String>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// How to print the result.
+#[derive(Debug, clap::Args)]
+struct VerifyArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Runs the command.
+pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
+    match args.command {
+        LedgerCommand::Log(args) => log(args, connection).await,
+        LedgerCommand::Verify(args) => verify_command(args, connection).await,
+    }
+}
+
+async fn log(args: LogArgs, connection: Connection) -> Result<ExitCode> {
+    let entries = match &connection.data_dir {
+        Some(dir) => offline_entries(dir, &args)?,
+        None => {
+            let client = connection.client().await?;
+            let about = args.about.as_deref().map(|about| format!("&subject={about}"));
+            let query = format!("tail={}{}", args.tail, about.unwrap_or_default());
+            client.engine(&format!("/fixpoint/v1/ledger/entries?{query}")).await?
+        }
+    };
+    let entries = entries.as_array().cloned().unwrap_or_default();
+    if args.output != Format::Table {
+        output::value(args.output, &Value::Array(entries))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows: Vec<Vec<String>> = entries.iter().map(row).collect();
+    output::table(&["index", "age", "kind", "actor", "subject", "what"], &rows);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn offline_entries(dir: &Path, args: &LogArgs) -> Result<Value> {
+    let entries = fixpoint_driver_store::ledger::read(dir)
+        .with_context(|| format!("could not read the ledger in {}", dir.display()))?;
+    let mut found: Vec<Value> = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        if args.about.as_ref().is_some_and(|about| *about != entry.subject) {
+            continue;
+        }
+        let mut value = serde_json::to_value(entry)?;
+        value["index"] = index.into();
+        found.push(value);
+    }
+    Ok(Value::Array(found.split_off(found.len().saturating_sub(args.tail))))
+}
+
+fn row(entry: &Value) -> Vec<String> {
+    let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+    let kind = text("kind");
+    let tone = if kind == "violation" { Tone::Bad } else { Tone::Quiet };
+    vec![
+        entry["index"].to_string(),
+        since(&text("time")),
+        output::paint(&kind, tone),
+        text("actor"),
+        text("subject"),
+        what(&kind, entry),
+    ]
+}
+
+/// The facts of an entry in a few words.
+fn what(kind: &str, entry: &Value) -> String {
+    let text = |field: &str| entry[field].as_str().unwrap_or_default();
+    let number = |field: &str| entry[field].as_u64().unwrap_or_default();
+    match kind {
+        "genesis" => text("origin").to_owned(),
+        "observe" => {
+            let fate = if entry["admitted"] == true { "admitted" } else { "held" };
+            format!("{}: {} {}", text("verdict"), super::get::shorten(text("revision")), fate)
+        }
+        "violation" => format!("{}: {} (id {})", text("verdict"), text("name"), text("id")),
+        "ack" => format!("id {}: {}", text("id"), text("reason")),
+        "render" => format!("{} objects", number("objects")),
+        "intent" => format!("{} to apply, {} to delete", number("applies"), number("deletes")),
+        "outcome" => format!(
+            "{} created, {} configured, {} unchanged, {} deleted, {} failed",
+            number("created"),
+            number("configured"),
+            number("unchanged"),
+            number("deleted"),
+            number("failed")
+        ),
+        "prune" => format!("{} deleted by the inventory at {}", number("count"), number("inventory")),
+        "resolve" => format!("{} done, {} open after a crash", number("done"), number("open")),
+        _ => String::new(),
+    }
+}
+
+async fn verify_command(args: VerifyArgs, connection: Connection) -> Result<ExitCode> {
+    let report = match &connection.data_dir {
+        Some(dir) => offline_report(dir)?,
+        None => connection.client().await?.engine("/fixpoint/v1/ledger/verify").await?,
+    };
+    let problems = report["problems"].as_array().cloned().unwrap_or_default();
+    if args.output != Format::Table {
+        output::value(args.output, &report)?;
+    } else if problems.is_empty() {
+        output::line(sentence(&report));
+    }
+    if problems.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    for problem in problems.iter().take(20) {
+        output::line(format!("! {}", problem.as_str().unwrap_or_default()));
+    }
+    Err(advice(
+        format!("the ledger does not verify: {} problems", problems.len()),
+        "do not delete it: it is evidence; compare it with a copy or a witness's checkpoint",
+    ))
+}
+
+fn offline_report(dir: &Path) -> Result<Value> {
+    let report = verify(dir)
+        .with_context(|| format!("could not read the ledger in {}", dir.display()))?;
+    Ok(json!({
+        "entries": report.entries,
+        "origin": report.origin,
+        "root": report.root.to_string(),
+        "problems": report.problems,
+    }))
+}
+
+fn sentence(report: &Value) -> String {
+    format!(
+        "{} entries verified, root {}",
+        report["entries"],
+        report["root"].as_str().unwrap_or_default()
+    )
+}
+
+/// Verifies the ledger in a data directory; gives one sentence.
+///
+/// # Errors
+/// When anything is wrong with it.
+pub fn prove(dir: &Path) -> Result<String> {
+    let report = offline_report(dir)?;
+    match report["problems"].as_array().map(Vec::as_slice) {
+        Some([]) => Ok(format!("{} entries, none changed", report["entries"])),
+        Some(problems) => anyhow::bail!("the ledger does not verify: {}", problems[0]),
+        None => anyhow::bail!("the ledger was not verified"),
+    }
+}

@@ -1,0 +1,182 @@
+//! What both loops work with.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fixpoint_base::{Limits, Secret};
+use fixpoint_driver_kube::KubeTarget;
+use fixpoint_driver_store::Artifacts;
+use fixpoint_source::Stores;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::delivery::Memories;
+use crate::drift::Drift;
+use crate::events::{self, Severity};
+use crate::looper::Named;
+use crate::metrics::Metrics;
+use crate::record::Record;
+use crate::stage::Stages;
+use crate::world::{Kind, World};
+
+/// Tells the time; simulations bring their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Everything that a reconciler may use.
+pub struct Context {
+    /// Our objects, as the engine itself.
+    pub client: kube::Client,
+    /// Where versions come from.
+    pub stores: Arc<dyn Stores>,
+    /// The ledger and what it knows of every name.
+    pub record: Record,
+    /// Stored versions.
+    pub artifacts: Artifacts,
+    /// What the watches saw.
+    pub world: Arc<World>,
+    /// Where deliveries go.
+    pub target: KubeTarget,
+    /// Watches over what was delivered.
+    pub drift: Drift,
+    /// Told to whoever listens.
+    pub stages: Stages,
+    /// Tells the time.
+    pub clock: Clock,
+    /// The bounds of every input.
+    pub limits: Limits,
+    /// Where artifacts are served.
+    pub artifact_url: String,
+    /// Keys the digests of Secrets.
+    pub secret_key: Arc<Secret<Vec<u8>>>,
+    /// Folders whose repositories are watched.
+    pub local_folders: Vec<PathBuf>,
+    /// Counts.
+    pub metrics: Metrics,
+    /// What is remembered of deliveries.
+    pub memories: Memories,
+    failures: Mutex<BTreeMap<(Kind, Named), u32>>,
+    events: AtomicU64,
+}
+
+/// What [`Context::new`] is made of beyond its defaults.
+pub struct Ingredients {
+    /// See [`Context::client`].
+    pub client: kube::Client,
+    /// See [`Context::stores`].
+    pub stores: Arc<dyn Stores>,
+    /// See [`Context::record`].
+    pub record: Record,
+    /// See [`Context::artifacts`].
+    pub artifacts: Artifacts,
+    /// See [`Context::world`].
+    pub world: Arc<World>,
+    /// See [`Context::drift`].
+    pub drift: Drift,
+    /// See [`Context::target`].
+    pub target: KubeTarget,
+    /// See [`Context::clock`].
+    pub clock: Clock,
+    /// See [`Context::limits`].
+    pub limits: Limits,
+    /// See [`Context::artifact_url`].
+    pub artifact_url: String,
+    /// See [`Context::secret_key`].
+    pub secret_key: Arc<Secret<Vec<u8>>>,
+    /// See [`Context::local_folders`].
+    pub local_folders: Vec<PathBuf>,
+    /// See [`Context::metrics`].
+    pub metrics: Metrics,
+}
+
+impl Context {
+    /// Puts the parts together.
+    pub fn new(ingredients: Ingredients) -> Self {
+        let Ingredients {
+            client,
+            stores,
+            record,
+            artifacts,
+            world,
+            drift,
+            target,
+            clock,
+            limits,
+            artifact_url,
+            secret_key,
+            local_folders,
+            metrics,
+        } = ingredients;
+        let started = u64::try_from(clock().as_nanosecond()).unwrap_or_default();
+        Self {
+            client,
+            stores,
+            record,
+            artifacts,
+            world,
+            target,
+            drift,
+            stages: Stages::default(),
+            clock,
+            limits,
+            artifact_url,
+            secret_key,
+            local_folders,
+            metrics,
+            memories: Memories::default(),
+            failures: Mutex::default(),
+            // Names of events must not repeat after a restart; the time of start sees to that.
+            events: AtomicU64::new(started),
+        }
+    }
+
+    /// The time in whole seconds, as Kubernetes writes it.
+    pub fn now(&self) -> Timestamp {
+        let now = (self.clock)();
+        Timestamp::from_second(now.as_second()).unwrap_or(now)
+    }
+
+    /// Notes a failure and says how long to wait: 1 s, doubled each time, at most 15 minutes
+    /// (Flux's longest retry delay).
+    pub fn failed(&self, kind: Kind, name: &Named) -> Duration {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry((kind, name.clone())).or_default();
+        *count = count.saturating_add(1);
+        const LONGEST: Duration = Duration::from_secs(15 * 60);
+        Duration::from_secs(1 << (*count - 1).min(10)).min(LONGEST)
+    }
+
+    /// Forgets the failures of an object that succeeded.
+    pub fn succeeded(&self, kind: Kind, name: &Named) {
+        self.failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(kind, name.clone()));
+    }
+
+    /// Writes an event about an object.
+    pub async fn event(
+        &self,
+        kind: Kind,
+        about: &Value,
+        severity: Severity,
+        reason: &str,
+        message: &str,
+    ) {
+        let unique = self.events.fetch_add(1, Ordering::Relaxed);
+        let now = self.now().to_string();
+        let event = events::event(kind, about, severity, reason, message, &now, unique);
+        if let Some(name) = crate::world::name_of(about) {
+            events::publish(&self.client, &name, event).await;
+        }
+    }
+}
+
+/// A duration with up to 5 % taken off or added, so that objects declared together do not look
+/// together for ever (Flux's `--interval-jitter-percentage`).
+pub fn jittered(interval: Duration) -> Duration {
+    let share: f64 = rand::random_range(-0.05..=0.05);
+    interval.mul_f64(1.0 + share)
+}

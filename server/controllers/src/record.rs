@@ -1,0 +1,535 @@
+//! The ledger as the loops use it: what they saw, decided and did, and what is known because of
+//! it.
+//!
+//! In: facts of a run. Out: durable entries, permits, and the state that all entries amount to.
+//! That state is read from the ledger alone, so it cannot disagree with it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use fixpoint_apply::{Counts, Report};
+use fixpoint_base::{Digest, canonical};
+use fixpoint_driver_store::{Ledger, LedgerError};
+use fixpoint_ledger::entry::{
+    Ack, Body, Draft, Entry, Input, Observe, Outcome, Prune, Render, Resolve,
+    Violation as ViolationEntry,
+};
+use fixpoint_ledger::{Action, Intent, Permit, Replay, Step};
+use fixpoint_plan::{DesiredSet, Inventory, Plan, Verb, Why};
+use fixpoint_source::verdict::{self, History, Known, Position, Verdict, Violation};
+use fixpoint_source::{Pointer, Reference};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// Who acts when nobody asked.
+const ENGINE: &str = "engine";
+
+/// What a store was seen to say.
+#[derive(Debug, Clone)]
+pub struct Seeing {
+    /// The source.
+    pub subject: String,
+    /// URL of the store.
+    pub url: String,
+    /// The name that is followed.
+    pub reference: Reference,
+    /// Where it leads; `None` where it is gone.
+    pub pointer: Option<Pointer>,
+    /// Digest of the tree there.
+    pub tree: Option<Digest>,
+    /// Digest of the stored artifact.
+    pub artifact: Option<Digest>,
+    /// Files in the tree.
+    pub files: u64,
+    /// Bytes in the tree.
+    pub bytes: u64,
+    /// What it means.
+    pub verdict: Verdict,
+    /// The policy in force.
+    pub history: History,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What somebody answered for.
+#[derive(Debug, Clone)]
+pub struct Acknowledged {
+    /// Id of the violation.
+    pub id: String,
+    /// The authenticated user.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What went into a rendering and came out.
+#[derive(Debug, Clone)]
+pub struct Rendering<'a> {
+    /// The delivery.
+    pub subject: &'a str,
+    /// The source.
+    pub source: &'a str,
+    /// The source's revision.
+    pub revision: &'a str,
+    /// Digest of the tree.
+    pub tree: Digest,
+    /// Digest of the options.
+    pub options: Digest,
+    /// Digest of what came out.
+    pub output: Digest,
+    /// Objects in it.
+    pub objects: usize,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A durable intent and the right to carry it out.
+pub struct Intended {
+    /// The right.
+    pub permit: Permit,
+    /// Index of the inventory that the deletions go by.
+    inventory: Option<u64>,
+}
+
+/// What is known from the entries.
+#[derive(Default)]
+struct State {
+    replay: Replay,
+    renders: BTreeMap<String, (u64, Render)>,
+}
+
+impl State {
+    fn entry(&mut self, index: u64, entry: &Entry) {
+        self.replay.entry(index, entry);
+        if let Body::Render(render) = &entry.body {
+            self.renders.insert(entry.subject.clone(), (index, render.clone()));
+        }
+    }
+}
+
+/// The ledger and what it amounts to.
+pub struct Record {
+    ledger: Ledger,
+    state: Mutex<State>,
+}
+
+impl Record {
+    /// Reads all entries once.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub async fn open(ledger: Ledger) -> Result<Self, LedgerError> {
+        let mut state = State::default();
+        for (index, entry) in ledger.entries(0..ledger.len())?.into_iter().enumerate() {
+            state.entry(index as u64, &entry);
+        }
+        Ok(Self { ledger, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was accepted of a source's names in one store.
+    pub fn known(&self, subject: &str, url: &str) -> Known {
+        let state = self.state();
+        let source = state.replay.sources.get(subject);
+        source.and_then(|source| source.known.get(url)).cloned().unwrap_or_default()
+    }
+
+    async fn append(
+        &self,
+        subject: &str,
+        actor: &str,
+        now: Timestamp,
+        body: Body,
+    ) -> Result<u64, LedgerError> {
+        let draft = Draft {
+            time: now.to_string(),
+            actor: actor.to_owned(),
+            subject: subject.to_owned(),
+            body,
+        };
+        let receipt = self.ledger.append(draft.clone()).await?;
+        self.state().entry(receipt.index(), &draft.placed(None));
+        Ok(receipt.index())
+    }
+
+    /// Records that a version was seen and is held, once for each violation.
+    ///
+    /// # Errors
+    /// When the entry cannot be made durable.
+    pub async fn held(&self, seeing: Seeing, violation: &Violation) -> Result<(), LedgerError> {
+        if self.violation_index(&seeing.subject, &violation.id).is_some() {
+            return Ok(());
+        }
+        let (subject, now) = (seeing.subject.clone(), seeing.now);
+        let body = violation_entry(violation, &seeing.url, true);
+        self.observe(seeing, false, None).await?;
+        self.append(&subject, ENGINE, now, body).await?;
+        Ok(())
+    }
+
+    /// Records that a version was seen and is delivered: what is wrong with it, who answered for
+    /// it. Nothing is written where nothing is new.
+    ///
+    /// # Errors
+    /// When an entry cannot be made durable.
+    pub async fn accepted(
+        &self,
+        seeing: Seeing,
+        warning: Option<&Violation>,
+        answered: Option<(Acknowledged, Violation)>,
+    ) -> Result<(), LedgerError> {
+        if self.is_old(&seeing) {
+            return Ok(());
+        }
+        if let Some(warning) = warning
+            && self.violation_index(&seeing.subject, &warning.id).is_none()
+        {
+            let body = violation_entry(warning, &seeing.url, false);
+            self.append(&seeing.subject, ENGINE, seeing.now, body).await?;
+        }
+        let ack = match answered {
+            Some((ack, violation)) => Some(self.acknowledge(&seeing, ack, &violation).await?),
+            None => None,
+        };
+        self.observe(seeing, true, ack).await
+    }
+
+    /// Whether the last admitted observation says the very same.
+    fn is_old(&self, seeing: &Seeing) -> bool {
+        let known = self.known(&seeing.subject, &seeing.url);
+        let position = seeing.pointer.as_ref().map(|pointer| Position::of(pointer, seeing.tree));
+        known.position(&seeing.reference) == position.as_ref()
+    }
+
+    async fn acknowledge(
+        &self,
+        seeing: &Seeing,
+        ack: Acknowledged,
+        violation: &Violation,
+    ) -> Result<u64, LedgerError> {
+        let recorded = {
+            let state = self.state();
+            let source = state.replay.sources.get(&seeing.subject);
+            source.and_then(|source| source.acknowledged.get(&ack.id).copied())
+        };
+        if let Some(index) = recorded {
+            return Ok(index);
+        }
+        let at = match self.violation_index(&seeing.subject, &ack.id) {
+            Some(index) => index,
+            // Answered for before it was ever held: the fact is recorded all the same.
+            None => {
+                let body = violation_entry(violation, &seeing.url, true);
+                self.append(&seeing.subject, ENGINE, seeing.now, body).await?
+            }
+        };
+        let body = Body::Ack(Ack { id: ack.id, violation: at, reason: shorten(ack.reason) });
+        self.append(&seeing.subject, &ack.by, seeing.now, body).await
+    }
+
+    fn violation_index(&self, subject: &str, id: &str) -> Option<u64> {
+        let state = self.state();
+        let source = state.replay.sources.get(subject)?;
+        source.violations.get(id).map(|(index, _)| *index)
+    }
+
+    async fn observe(
+        &self,
+        seeing: Seeing,
+        admitted: bool,
+        ack: Option<u64>,
+    ) -> Result<(), LedgerError> {
+        let body = Body::Observe(Observe {
+            store: seeing.url,
+            name: verdict::name_of(&seeing.reference),
+            revision: seeing.pointer.as_ref().map(Pointer::revision).unwrap_or_default(),
+            position: seeing.pointer.as_ref().map(|pointer| Position::of(pointer, seeing.tree)),
+            verdict: seeing.verdict,
+            history: seeing.history,
+            admitted,
+            ack,
+            artifact: seeing.artifact,
+            files: seeing.files,
+            bytes: seeing.bytes,
+        });
+        self.append(&seeing.subject, ENGINE, seeing.now, body).await?;
+        Ok(())
+    }
+
+    /// Records a rendering; gives the index of its entry. The same rendering is recorded once.
+    ///
+    /// # Errors
+    /// When its input is not on record as admitted, or the entry cannot be made durable.
+    pub async fn rendered(&self, rendering: Rendering<'_>) -> Result<Option<u64>, LedgerError> {
+        let Some(observe) = self.admitted(rendering.source, rendering.revision) else {
+            return Ok(None);
+        };
+        let render = Render {
+            inputs: vec![Input {
+                observe,
+                revision: rendering.revision.to_owned(),
+                tree: rendering.tree,
+            }],
+            renderer: concat!("fixpoint/", env!("CARGO_PKG_VERSION")).to_owned(),
+            options: rendering.options,
+            output: rendering.output,
+            objects: rendering.objects as u64,
+        };
+        let last = self.state().renders.get(rendering.subject).cloned();
+        if let Some((index, last)) = last
+            && last == render
+        {
+            return Ok(Some(index));
+        }
+        let body = Body::Render(render);
+        self.append(rendering.subject, ENGINE, rendering.now, body).await.map(Some)
+    }
+
+    /// Index of the last admitted observation of a revision.
+    fn admitted(&self, source: &str, revision: &str) -> Option<u64> {
+        let (_, commit) = revision.rsplit_once("sha1:")?;
+        let state = self.state();
+        let admitted = &state.replay.sources.get(source)?.admitted;
+        let of_commit = admitted.iter().filter(|((_, _, at), _)| at == commit);
+        of_commit.map(|(_, index)| *index).max()
+    }
+
+    /// Makes the intent to carry out a plan durable; only then there is a permit.
+    ///
+    /// # Errors
+    /// When an entry cannot be made durable.
+    pub async fn intend(
+        &self,
+        subject: &str,
+        plan: &Plan,
+        desired: &DesiredSet,
+        render: Option<u64>,
+        owned: &Inventory,
+        now: Timestamp,
+    ) -> Result<Intended, LedgerError> {
+        self.resolve(subject, plan, now).await?;
+        let deletes = plan.count(Verb::Delete) > 0;
+        let inventory = if deletes { Some(self.inventory(subject, owned, now).await?) } else { None };
+        let steps = plan.steps.iter().map(|step| Step {
+            key: step.key.clone(),
+            action: action(step.verb),
+            digest: step.desired.and_then(|at| desired.at(at)).map(|wanted| wanted.digest),
+        });
+        let intent = Intent {
+            render,
+            inventory,
+            basis: plan.basis,
+            steps: steps.collect(),
+            ..blank(subject, now)
+        };
+        let permit = self.commit(intent).await?;
+        Ok(Intended { permit, inventory })
+    }
+
+    async fn commit(&self, intent: Intent) -> Result<Permit, LedgerError> {
+        let entry = intent.draft().placed(None);
+        let permit = self.ledger.commit(intent).await?;
+        self.state().entry(permit.index(), &entry);
+        Ok(permit)
+    }
+
+    /// The record of what is ours. Where none is left (the ledger was begun anew), the inventory
+    /// in the status is put on record first: nothing is deleted that the ledger does not name.
+    async fn inventory(
+        &self,
+        subject: &str,
+        owned: &Inventory,
+        now: Timestamp,
+    ) -> Result<u64, LedgerError> {
+        if let Some(index) = self.state().replay.inventories.get(subject).copied() {
+            return Ok(index);
+        }
+        let permit = self.commit(blank(subject, now)).await?;
+        let body = Body::Outcome(Outcome {
+            intent: permit.index(),
+            created: 0,
+            configured: 0,
+            unchanged: 0,
+            deleted: 0,
+            failed: 0,
+            held: 0,
+            results: Digest::of(b""),
+            inventory: Some(inventory_digest(owned)),
+        });
+        self.append(subject, ENGINE, now, body).await
+    }
+
+    /// Settles what a crash left open: the target has been read anew, and the new plan names what
+    /// is still to be done.
+    async fn resolve(
+        &self,
+        subject: &str,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let open: Vec<u64> = {
+            let state = self.state();
+            let of_subject = state.replay.open.iter().filter(|(_, open)| open.subject == subject);
+            of_subject.map(|(index, _)| *index).collect()
+        };
+        let missing = |why: &Why| matches!(why, Why::Missing | Why::Changed | Why::Unwanted);
+        let to_do = plan.steps.iter().filter(|step| missing(&step.why)).count() as u64;
+        let done = plan.steps.len() as u64 - to_do;
+        for intent in open {
+            let body = Body::Resolve(Resolve { intent, done, open: to_do });
+            self.append(subject, ENGINE, now, body).await?;
+        }
+        Ok(())
+    }
+
+    /// Records what came of an intent.
+    ///
+    /// # Errors
+    /// When an entry cannot be made durable.
+    pub async fn outcome(
+        &self,
+        subject: &str,
+        intended: &Intended,
+        plan: &Plan,
+        report: &Report,
+        owned: &Inventory,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
+        let Counts { created, configured, unchanged, deleted, failed, skipped } = report.counts();
+        let intent = intended.permit.index();
+        let body = Body::Outcome(Outcome {
+            intent,
+            created: created as u64,
+            configured: configured as u64,
+            unchanged: unchanged as u64,
+            deleted: deleted as u64,
+            failed: failed as u64,
+            held: (skipped + plan.unfinished().count()) as u64,
+            results: report.digest(),
+            inventory: Some(inventory_digest(owned)),
+        });
+        if let Some(inventory) = intended.inventory.filter(|_| deleted > 0) {
+            let prune = Body::Prune(Prune {
+                intent,
+                inventory,
+                objects: pruned_digest(plan, report),
+                count: deleted as u64,
+            });
+            self.append(subject, ENGINE, now, prune).await?;
+        }
+        self.append(subject, ENGINE, now, body).await?;
+        Ok(())
+    }
+
+    /// The newest entries, oldest first, each with its index.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn tail(&self, count: usize, subject: Option<&str>) -> Result<Vec<Value>, LedgerError> {
+        let entries = self.ledger.entries(0..self.ledger.len())?;
+        let numbered = entries.into_iter().enumerate().filter(|(_, entry)| {
+            subject.is_none_or(|subject| {
+                entry.subject == subject
+                    || entry.subject.split_once('/').is_some_and(|(_, name)| name == subject)
+            })
+        });
+        let mut all: Vec<Value> = numbered
+            .map(|(index, entry)| {
+                let mut value = serde_json::to_value(entry).unwrap_or_default();
+                value["index"] = index.into();
+                value
+            })
+            .collect();
+        Ok(all.split_off(all.len().saturating_sub(count)))
+    }
+
+    /// The newest signed checkpoint.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn checkpoint(&self) -> Result<String, LedgerError> {
+        self.ledger.checkpoint()
+    }
+
+    /// Verifies the whole ledger as it is on disk.
+    ///
+    /// # Errors
+    /// When it cannot be read at all; what is wrong with it is in the report.
+    pub async fn verify(&self) -> Result<Value, LedgerError> {
+        let report = self.ledger.verify().await?;
+        Ok(json!({
+            "entries": report.entries,
+            "origin": report.origin,
+            "root": report.root.to_string(),
+            "problems": report.problems,
+        }))
+    }
+}
+
+/// An intent that touches nothing yet.
+fn blank(subject: &str, now: Timestamp) -> Intent {
+    Intent {
+        time: now.to_string(),
+        actor: ENGINE.to_owned(),
+        subject: subject.to_owned(),
+        target: "in-process".to_owned(),
+        identity: "fixpoint:engine".to_owned(),
+        render: None,
+        inventory: None,
+        basis: Digest::of(b""),
+        steps: Vec::new(),
+    }
+}
+
+fn action(verb: Verb) -> Action {
+    match verb {
+        Verb::Create | Verb::Apply => Action::Apply,
+        Verb::Replace => Action::Replace,
+        Verb::Delete => Action::Delete,
+    }
+}
+
+fn violation_entry(violation: &Violation, url: &str, held: bool) -> Body {
+    Body::Violation(ViolationEntry {
+        id: violation.id.clone(),
+        store: url.to_owned(),
+        name: violation.name.clone(),
+        verdict: violation.verdict,
+        old: violation.old.clone(),
+        new: violation.new.clone(),
+        held,
+    })
+}
+
+fn inventory_digest(inventory: &Inventory) -> Digest {
+    let entries: Vec<Value> =
+        inventory.entries().iter().map(|entry| json!([entry.id, entry.v])).collect();
+    canonical::digest(&Value::Array(entries))
+}
+
+/// Digest of the objects that are gone, with the uids they had.
+fn pruned_digest(plan: &Plan, report: &Report) -> Digest {
+    let gone = plan.steps.iter().filter(|step| {
+        step.verb == Verb::Delete
+            && matches!(report.get(&step.key), Some(fixpoint_apply::Fate::Done(_)))
+    });
+    let list = gone.map(|step| json!([step.key.to_string(), step.uid])).collect();
+    canonical::digest(&Value::Array(list))
+}
+
+/// The ledger refuses texts over 4,096 bytes; a long reason is cut, not refused.
+fn shorten(mut text: String) -> String {
+    const LONGEST: usize = 4000;
+    if text.len() > LONGEST {
+        let mut end = LONGEST;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

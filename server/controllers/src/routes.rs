@@ -1,0 +1,267 @@
+//! The engine's own API: what is no object. Served beside the Kubernetes API and behind the same
+//! authentication; everything here is read-only.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use fixpoint_base::object;
+use fixpoint_plan::{Plan, PlanForm, Step, diff};
+use http::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::context::Context;
+use crate::delivery::{self, Preview};
+use crate::looper::{Named, Next};
+use crate::world::Kind;
+
+/// Answers requests below `/fixpoint/v1/` and `/artifacts/`. Cheap to clone.
+#[derive(Clone)]
+pub struct Routes {
+    ctx: Arc<Context>,
+}
+
+type Answer = Response<Bytes>;
+
+/// Entries of the ledger that one answer may hold.
+const MAX_ENTRIES: usize = 10_000;
+
+impl Routes {
+    pub(crate) fn new(ctx: Arc<Context>) -> Self {
+        Self { ctx }
+    }
+
+    /// Answers one request of an authenticated user; only administrators may read here yet.
+    pub async fn answer(&self, method: &Method, path: &str, query: &str, admin: bool) -> Answer {
+        if !admin {
+            return refuse(StatusCode::FORBIDDEN, "Forbidden", "only administrators may read here");
+        }
+        if method != Method::GET {
+            let message = "everything here is read-only";
+            return refuse(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message);
+        }
+        let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+        match parts.as_slice() {
+            ["artifacts", rest @ ..] => self.artifact(&rest.join("/")),
+            ["fixpoint", "v1", "ledger", "entries"] => self.entries(query),
+            ["fixpoint", "v1", "ledger", "checkpoint"] => self.checkpoint(),
+            ["fixpoint", "v1", "ledger", "verify"] => self.verify().await,
+            ["fixpoint", "v1", "plan", "kustomizations", namespace, name] => {
+                self.plan(&Named::new(*namespace, *name)).await
+            }
+            ["fixpoint", "v1", "why", plural, namespace, name] => {
+                self.why(plural, &Named::new(*namespace, *name)).await
+            }
+            _ => not_found(&format!("there is nothing at {path}")),
+        }
+    }
+
+    fn artifact(&self, path: &str) -> Answer {
+        match self.ctx.artifacts.bytes(path) {
+            Ok(bytes) => respond(StatusCode::OK, "application/gzip", bytes),
+            Err(_) => not_found(&format!("there is no artifact at {path}")),
+        }
+    }
+
+    fn entries(&self, query: &str) -> Answer {
+        let mut tail = 100;
+        let mut subject = None;
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("tail", count)) => match count.parse::<usize>() {
+                    Ok(count) if count <= MAX_ENTRIES => tail = count,
+                    _ => {
+                        let message = format!("tail must be a number up to {MAX_ENTRIES}");
+                        return refuse(StatusCode::BAD_REQUEST, "BadRequest", &message);
+                    }
+                },
+                Some(("subject", name)) => subject = Some(name.replace("%2F", "/")),
+                _ => {
+                    let message = format!("query {pair:?} is not known; there are tail, subject");
+                    return refuse(StatusCode::BAD_REQUEST, "BadRequest", &message);
+                }
+            }
+        }
+        match self.ctx.record.tail(tail, subject.as_deref()) {
+            Ok(entries) => json_answer(&Value::Array(entries)),
+            Err(err) => failed(&err.to_string()),
+        }
+    }
+
+    fn checkpoint(&self) -> Answer {
+        match self.ctx.record.checkpoint() {
+            Ok(text) => json_answer(&json!({"checkpoint": text})),
+            Err(err) => failed(&err.to_string()),
+        }
+    }
+
+    async fn verify(&self) -> Answer {
+        match self.ctx.record.verify().await {
+            Ok(report) => json_answer(&report),
+            Err(err) => failed(&err.to_string()),
+        }
+    }
+
+    /// The next plan as a program and as a person reads it, with the diff of every step.
+    async fn plan(&self, name: &Named) -> Answer {
+        let Preview { plan, desired } = match delivery::preview(&self.ctx, name).await {
+            Ok(Some(preview)) => preview,
+            Ok(None) => return not_found(&format!("Kustomization/{name} does not exist")),
+            Err(message) => {
+                return refuse(StatusCode::UNPROCESSABLE_ENTITY, "CannotPlan", &message);
+            }
+        };
+        let mut text = String::new();
+        for step in &plan.steps {
+            let wanted = step.desired.and_then(|place| desired.at(place));
+            text.push_str(&self.step_diff(step, wanted.map(|wanted| &wanted.object)).await);
+        }
+        let held = plan.unfinished().count();
+        json_answer(&json!({
+            "plan": PlanForm::from(&plan),
+            "changes": plan.steps.len(),
+            "held": held,
+            "diff": text,
+            "text": plan.to_string(),
+            "summary": summary(&plan, held),
+        }))
+    }
+
+    /// What a step changes, as the target itself would do it; where it will not say, as wanted.
+    async fn step_diff(&self, step: &Step, wanted: Option<&Value>) -> String {
+        let live = self.ctx.target.get(&step.key).await.ok().flatten();
+        let after = match wanted {
+            Some(wanted) => match self.ctx.target.dry_run(wanted).await {
+                Ok(after) => Some(after),
+                Err(err) => return format!("# {}: {err}\n", step.key),
+            },
+            None => None,
+        };
+        diff(live.as_ref(), after.as_ref())
+    }
+
+    async fn why(&self, plural: &str, name: &Named) -> Answer {
+        let kind = match plural {
+            "gitrepositories" => Kind::Source,
+            "kustomizations" => Kind::Delivery,
+            _ => return not_found(&format!("{plural} are not kept by this engine")),
+        };
+        let found = match crate::read(&self.ctx, kind, name).await {
+            Ok(Some(found)) => found,
+            Ok(None) => return not_found(&format!("{}/{name} does not exist", kind.name())),
+            Err(err) => return failed(&err.to_string()),
+        };
+        let look = self.ctx.world.waker(kind).look(name);
+        let mut reasons = reasons(&found);
+        if kind == Kind::Delivery {
+            reasons.extend(self.about_source(name, &found));
+        }
+        let settled = look.as_ref().is_some_and(|look| matches!(look.next, Next::Settled(_)));
+        if let Some(look) = look.as_ref().filter(|_| !settled) {
+            reasons.push(format!("waits for: {}", look.next.because()));
+        }
+        let next = match look.as_ref() {
+            Some(look) => match look.at {
+                Some(at) => {
+                    let left = at.saturating_duration_since(Instant::now()).as_secs();
+                    format!("in {left} s, or sooner when something changes")
+                }
+                None => "when the object changes".to_owned(),
+            },
+            None => "now".to_owned(),
+        };
+        let left = match kind {
+            Kind::Delivery => self.ctx.memories.of(name).lock().await.left.clone(),
+            Kind::Source => Vec::new(),
+        };
+        json_answer(&json!({
+            "settled": settled,
+            "reasons": reasons,
+            "left": left,
+            "next": next,
+        }))
+    }
+
+    /// A delivery at its fixpoint may still be behind its store: the source says why.
+    fn about_source(&self, name: &Named, delivery: &Value) -> Option<String> {
+        let source = crate::world::source_of(name, delivery)?;
+        let found = self.ctx.world.get(Kind::Source, &source)?;
+        let held = reasons(&found);
+        let ready = condition(&found, "Ready")?;
+        (ready["status"] != "True")
+            .then(|| format!("its source GitRepository/{source} is not ready: {}", held.join("; ")))
+    }
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+/// What the conditions say, those that say something is wrong first.
+fn reasons(found: &Value) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if object::annotation(found, "reconcile.fluxcd.io/requestedAt").is_none_or(|requested| {
+        found["status"]["lastHandledReconcileAt"] == requested
+    }) && found["metadata"]["generation"] != found["status"]["observedGeneration"]
+    {
+        reasons.push("its last change has not come through yet".to_owned());
+    }
+    if found["spec"]["suspend"] == true {
+        reasons.push("it is suspended".to_owned());
+    }
+    for kind in ["Ready", "DeletionGuard", "FieldsIgnored"] {
+        if let Some(condition) = condition(found, kind) {
+            let message = condition["message"].as_str().unwrap_or_default();
+            let line = format!("{kind}={}: {message}", condition["status"].as_str().unwrap_or("?"));
+            reasons.push(line);
+        }
+    }
+    reasons
+}
+
+fn summary(plan: &Plan, held: usize) -> String {
+    let count = plan.steps.len();
+    match (count, held) {
+        (0, 0) => "nothing to do: it is at its fixpoint".to_owned(),
+        (0, held) => format!("nothing to do; {held} held"),
+        (1, 0) => "1 change".to_owned(),
+        (count, 0) => format!("{count} changes"),
+        (1, held) => format!("1 change; {held} held"),
+        (count, held) => format!("{count} changes; {held} held"),
+    }
+}
+
+fn json_answer(value: &Value) -> Answer {
+    respond(StatusCode::OK, "application/json", value.to_string().into())
+}
+
+fn not_found(message: &str) -> Answer {
+    refuse(StatusCode::NOT_FOUND, "NotFound", message)
+}
+
+fn failed(message: &str) -> Answer {
+    refuse(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+}
+
+/// Refusals have the shape that Kubernetes clients understand.
+fn refuse(code: StatusCode, reason: &str, message: &str) -> Answer {
+    let status = json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code.as_u16(),
+    });
+    respond(code, "application/json", status.to_string().into())
+}
+
+fn respond(code: StatusCode, kind: &'static str, body: Bytes) -> Answer {
+    let mut response = Response::new(body);
+    *response.status_mut() = code;
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,8 @@
+//! The loop of sources: asks a store what it says now, judges it, and stores what may be
+//! delivered.
+
+mod credentials;
+mod reconcile;
+mod status;
+
+pub use reconcile::reconcile;

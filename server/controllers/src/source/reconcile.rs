@@ -1,0 +1,496 @@
+//! One run for one source.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fixpoint_api_types::interval::Interval;
+use fixpoint_api_types::names::{annotations, managers, reasons};
+use fixpoint_api_types::{GitRepository, GitRepositoryRef, GitRepositoryStatus, unsupported_fields};
+use fixpoint_base::{Chain, Classified as _, object};
+use fixpoint_source::verdict::{self, Delivery, History, Seen, Violation};
+use fixpoint_source::{
+    Ancestry, Content, Location, NameClass, Pointer, Reference, Store, StoreError,
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::credentials::{self, CredentialsError};
+use super::status::{self, Said};
+use crate::context::{Context, jittered};
+use crate::events::Severity;
+use crate::looper::{Named, Next};
+use crate::record::{Acknowledged, Seeing};
+use crate::stage::{Stage, StageName};
+use crate::world::Kind;
+
+/// Brings one source's artifact to what its store says, or records why it may not.
+///
+/// Takes no event: it reads the whole state each time, so a missed or doubled wake-up changes
+/// nothing. Safe to run again at any point, including half way through.
+pub async fn reconcile(ctx: Arc<Context>, name: Named) -> Option<Next> {
+    let object = match crate::read(&ctx, Kind::Source, &name).await {
+        Ok(object) => object?,
+        Err(err) => return Some(crate::unreadable(&ctx, Kind::Source, &name, &err)),
+    };
+    let old = object["status"].clone();
+    let repository: GitRepository = match serde_json::from_value(object.clone()) {
+        Ok(repository) => repository,
+        Err(err) => return Some(crate::malformed(&ctx, Kind::Source, &name, &object, &err).await),
+    };
+    let run = Run { ctx: &ctx, name: &name, object: &object, repository: &repository };
+    if repository.metadata.deletion_timestamp.is_some() {
+        return run.finalize().await;
+    }
+    if repository.spec.suspend {
+        return Some(Next::Never("it is suspended".to_owned()));
+    }
+    if let Err(err) = crate::hold_on(&ctx, Kind::Source, &name, &object).await {
+        return Some(crate::unreadable(&ctx, Kind::Source, &name, &err));
+    }
+    let said = run.advance().await;
+    let next = run.next(&said);
+    let status = run.status(&old, &said);
+    let written =
+        crate::status::write(&ctx.client, Kind::Source, &name, managers::SOURCE_STATUS, &old, &status);
+    match written.await {
+        Ok(changed) => {
+            if changed {
+                run.announce(&old, &said).await;
+            }
+            Some(next)
+        }
+        Err(err) => Some(crate::unreadable(&ctx, Kind::Source, &name, &err)),
+    }
+}
+
+struct Run<'a> {
+    ctx: &'a Arc<Context>,
+    name: &'a Named,
+    object: &'a Value,
+    repository: &'a GitRepository,
+}
+
+/// What a store is asked within one run, on a thread that may block.
+struct Asked {
+    pointer: Result<Pointer, StoreError>,
+    ancestry: Ancestry,
+}
+
+impl Run<'_> {
+    fn subject(&self) -> String {
+        format!("GitRepository/{}", self.name)
+    }
+
+    async fn advance(&self) -> Said {
+        match self.try_advance().await {
+            Ok(said) => said,
+            Err(said) => said,
+        }
+    }
+
+    /// The belt up to the artifact: each step ends the run early with what it has to say.
+    async fn try_advance(&self) -> Result<Said, Said> {
+        let spec = &self.repository.spec;
+        let unsupported = unsupported_fields(spec);
+        if !unsupported.is_empty() {
+            return Err(Said::unsupported(&unsupported));
+        }
+        let history = self.history()?;
+        let reference = reference(spec.reference.as_ref());
+        let store = self.open().await?;
+
+        let began = Instant::now();
+        let asked = self.ask(&store, &reference).await;
+        let pointer = match asked.pointer {
+            Ok(pointer) => Some(pointer),
+            Err(err) if self.is_gone(&reference, &err) => None,
+            Err(err) => return Err(self.fetch_failed(&err, began.elapsed())),
+        };
+        if let Some(pointer) = &pointer
+            && self.is_settled(&reference, pointer)
+        {
+            return Ok(Said::Same);
+        }
+        self.judge(store, reference, pointer, asked.ancestry, history, began).await
+    }
+
+    fn history(&self) -> Result<Option<History>, Said> {
+        let declared = object::annotation(self.object, annotations::HISTORY);
+        declared
+            .map(str::parse)
+            .transpose()
+            .map_err(|err: verdict::UnknownHistory| Said::stalled("InvalidHistoryPolicy", &err))
+    }
+
+    async fn open(&self) -> Result<Arc<dyn Store>, Said> {
+        let spec = &self.repository.spec;
+        let (credentials, ca) =
+            credentials::read(&self.ctx.client, &self.name.namespace, spec).await.map_err(|err| {
+                let reason = match err {
+                    CredentialsError::Unreadable { .. } => reasons::GIT_OPERATION_FAILED,
+                    _ => reasons::AUTHENTICATION_FAILED,
+                };
+                Said::Failed { reason, message: Chain(&err).to_string() }
+            })?;
+        let location =
+            Location { url: spec.url.clone(), credentials, ca, timeout: timeout(&spec.timeout) };
+        match self.ctx.stores.open(location) {
+            Ok(store) => Ok(Arc::from(store)),
+            Err(err) => Err(self.fetch_failed(&err, Duration::ZERO)),
+        }
+    }
+
+    /// Asks where the reference leads and, if the verdict needs it, how old and new relate.
+    async fn ask(&self, store: &Arc<dyn Store>, reference: &Reference) -> Asked {
+        let store = store.clone();
+        let reference = reference.clone();
+        let known = self.ctx.record.known(&self.subject(), &self.repository.spec.url);
+        blocking(move || {
+            let pointer = store.pointer(&reference);
+            let ancestry = match &pointer {
+                Ok(pointer) => match verdict::asks_about(known.position(&reference), pointer) {
+                    // What cannot be asked is not known; the verdict says so.
+                    Some(old) => store.ancestry(old, pointer).unwrap_or(Ancestry::Unknown),
+                    None => Ancestry::Unknown,
+                },
+                Err(_) => Ancestry::Unknown,
+            };
+            Asked { pointer, ancestry }
+        })
+        .await
+    }
+
+    /// Whether the store says that a name is gone which it had before.
+    fn is_gone(&self, reference: &Reference, err: &StoreError) -> bool {
+        let known = self.ctx.record.known(&self.subject(), &self.repository.spec.url);
+        matches!(err, StoreError::NoSuchName { .. }) && known.position(reference).is_some()
+    }
+
+    /// Whether the version is the one that is stored, accepted, and declared ready.
+    fn is_settled(&self, reference: &Reference, pointer: &Pointer) -> bool {
+        let known = self.ctx.record.known(&self.subject(), &self.repository.spec.url);
+        let accepted = known.position(reference).is_some_and(|known| {
+            known.commit == pointer.commit
+                && known.tag_object == pointer.tag_object
+                && !known.gone
+        });
+        accepted && self.stored(pointer)
+    }
+
+    /// Whether the artifact in the status is of this version and really there.
+    fn stored(&self, pointer: &Pointer) -> bool {
+        let status = self.repository.status.as_ref();
+        status.and_then(|status| status.artifact.as_ref()).is_some_and(|artifact| {
+            artifact.revision == pointer.revision()
+                && self.ctx.artifacts.has(&artifact.path, &artifact.digest)
+        })
+    }
+
+    async fn judge(
+        &self,
+        store: Arc<dyn Store>,
+        reference: Reference,
+        pointer: Option<Pointer>,
+        ancestry: Ancestry,
+        history: Option<History>,
+        began: Instant,
+    ) -> Result<Said, Said> {
+        let url = &self.repository.spec.url;
+        let known = self.ctx.record.known(&self.subject(), url);
+        let content = match &pointer {
+            Some(pointer) => Some(self.fetch(&store, pointer, began).await?),
+            None => None,
+        };
+        let tree = content.as_ref().map(|content| content.tree.digest());
+        let seen = match &pointer {
+            Some(pointer) => Seen::At(pointer, tree),
+            None => Seen::Gone,
+        };
+        let finding = known.judge(&reference, &seen, ancestry);
+        let class = pointer.as_ref().map_or(NameClass::Branch, |pointer| pointer.class);
+        let history = history.unwrap_or(History::default_for(class));
+        let acknowledged = self.acknowledged();
+        let ids: BTreeSet<String> = acknowledged.iter().map(|ack| ack.id.clone()).collect();
+        let delivery = verdict::decide(&self.subject(), &finding, history, &ids);
+        let broken = Violation::of(&self.subject(), &finding);
+
+        let seeing = Seeing {
+            subject: self.subject(),
+            url: url.clone(),
+            reference,
+            pointer: pointer.clone(),
+            tree,
+            files: content.as_ref().map_or(0, |content| content.tree.len() as u64),
+            bytes: content.as_ref().map_or(0, |content| content.tree.bytes()),
+            verdict: finding.verdict,
+            history,
+            artifact: None,
+            now: self.ctx.now(),
+        };
+        match (delivery, pointer, content) {
+            (Delivery::Hold { violation }, _, _) => {
+                self.record(self.ctx.record.held(seeing, &violation)).await?;
+                self.tell(StageName::Verdict, &violation.held(), began.elapsed(), false);
+                Ok(Said::Held { violation: Box::new(violation) })
+            }
+            (Delivery::Deliver { warning }, Some(pointer), Some(content)) => {
+                let answered = match (acknowledged, broken) {
+                    (Some(ack), Some(broken)) if warning.is_none() && ack.id == broken.id => {
+                        Some((ack, broken))
+                    }
+                    _ => None,
+                };
+                self.store(seeing, pointer, content, warning, answered, began).await
+            }
+            // A name that is gone is always held; without a pointer there is nothing to deliver.
+            (Delivery::Deliver { .. }, _, _) => Ok(Said::Same),
+        }
+    }
+
+    async fn fetch(
+        &self,
+        store: &Arc<dyn Store>,
+        pointer: &Pointer,
+        began: Instant,
+    ) -> Result<Content, Said> {
+        let (store, at) = (store.clone(), pointer.clone());
+        let content = blocking(move || store.content(&at)).await;
+        let content = content.map_err(|err| self.fetch_failed(&err, began.elapsed()))?;
+        let detail = format!("{} {:?}", short(&pointer.revision()), content.subject);
+        self.tell(StageName::Fetched, &detail, began.elapsed(), true);
+        Ok(content)
+    }
+
+    /// Stores the artifact, then records the observation: what the ledger accepts is there.
+    async fn store(
+        &self,
+        seeing: Seeing,
+        pointer: Pointer,
+        content: Content,
+        warning: Option<Violation>,
+        answered: Option<(Acknowledged, Violation)>,
+        began: Instant,
+    ) -> Result<Said, Said> {
+        let verdict = seeing.verdict;
+        let now = seeing.now;
+        let revision = pointer.revision();
+        let artifacts = self.ctx.artifacts.clone();
+        let (namespace, name) = (self.name.namespace.clone(), self.name.name.clone());
+        let commit = pointer.commit.clone();
+        let stored = blocking(move || {
+            artifacts.put("gitrepository", &namespace, &name, &commit, &content.tree)
+        })
+        .await
+        .map_err(|err| Said::Failed {
+            reason: reasons::ARCHIVE_OPERATION_FAILED,
+            message: Chain(&err).to_string(),
+        })?;
+        let seeing = Seeing { artifact: Some(stored.digest), ..seeing };
+        self.record(self.ctx.record.accepted(seeing, warning.as_ref(), answered)).await?;
+        let detail = match &warning {
+            Some(violation) => violation.warned(),
+            None => format!("{verdict}: {}", short(&revision)),
+        };
+        self.tell(StageName::Verdict, &detail, began.elapsed(), warning.is_none());
+        Ok(Said::Stored {
+            artifact: status::artifact(&stored, &self.ctx.artifact_url, &revision, now),
+            verdict,
+            warning: warning.map(Box::new),
+        })
+    }
+
+    async fn record(
+        &self,
+        written: impl Future<Output = Result<(), fixpoint_driver_store::LedgerError>>,
+    ) -> Result<(), Said> {
+        written.await.map_err(|err| Said::Failed {
+            reason: "LedgerFailed",
+            message: format!("nothing is delivered that is not on record: {}", Chain(&err)),
+        })
+    }
+
+    /// What somebody answered for, with who that was as the API server wrote it.
+    fn acknowledged(&self) -> Option<Acknowledged> {
+        let read = |suffix: &str| {
+            let key = format!("{}{suffix}", annotations::SOURCE_ACKNOWLEDGE);
+            object::annotation(self.object, &key).map(str::to_owned)
+        };
+        Some(Acknowledged {
+            id: read("")?,
+            by: read("-by").unwrap_or_else(|| "unknown".to_owned()),
+            reason: read("-reason").unwrap_or_default(),
+        })
+    }
+
+    fn fetch_failed(&self, err: &StoreError, took: Duration) -> Said {
+        let mut message = Chain(err).to_string();
+        if let Some(hint) = err.hint() {
+            message = format!("{message} ({hint})");
+        }
+        self.tell(StageName::Fetched, &message, took, false);
+        let reason = match err {
+            StoreError::Unauthorised { .. } => reasons::AUTHENTICATION_FAILED,
+            StoreError::Url { .. } | StoreError::NotAllowed { .. } => reasons::URL_INVALID,
+            _ => reasons::GIT_OPERATION_FAILED,
+        };
+        match err {
+            StoreError::Url { .. } | StoreError::NotAllowed { .. } | StoreError::Reference { .. } => {
+                Said::Stalled { reason, message }
+            }
+            StoreError::Unsupported { .. } => Said::Stalled { reason: "Unsupported", message },
+            _ => Said::Failed { reason, message },
+        }
+    }
+
+    fn tell(&self, name: StageName, detail: &str, took: Duration, ok: bool) {
+        let (subject, detail) = (self.subject(), detail.to_owned());
+        self.ctx.stages.tell(Stage { subject, name, detail, took, ok });
+    }
+
+    fn requested_at(&self) -> Option<String> {
+        object::annotation(self.object, annotations::RECONCILE_REQUESTED_AT).map(str::to_owned)
+    }
+
+    fn status(&self, old: &Value, said: &Said) -> GitRepositoryStatus {
+        let before: GitRepositoryStatus = serde_json::from_value(old.clone()).unwrap_or_default();
+        let generation = self.repository.metadata.generation;
+        let url = &self.repository.spec.url;
+        let known = self.ctx.record.known(&self.subject(), url);
+        let mut status = status::after(before, said, generation, self.ctx.now(), known.positions().next().is_some());
+        if let Some(requested) = self.requested_at() {
+            status.last_handled_reconcile_at = Some(requested);
+        }
+        status
+    }
+
+    fn next(&self, said: &Said) -> Next {
+        let interval = duration(&self.repository.spec.interval);
+        match said {
+            Said::Same | Said::Stored { .. } => {
+                self.ctx.succeeded(Kind::Source, self.name);
+                Next::Settled(jittered(interval))
+            }
+            Said::Held { violation } => {
+                self.ctx.succeeded(Kind::Source, self.name);
+                let wait = format!("an acknowledgement, or the store's repair: {}", violation.fact());
+                Next::Wait(jittered(interval), wait)
+            }
+            Said::Failed { message, .. } => {
+                Next::Retry(self.ctx.failed(Kind::Source, self.name).min(interval), message.clone())
+            }
+            Said::Stalled { message, .. } => Next::Never(message.clone()),
+        }
+    }
+
+    async fn announce(&self, old: &Value, said: &Said) {
+        let event = |severity, reason: &'static str, message: String| async move {
+            self.ctx.event(Kind::Source, self.object, severity, reason, &message).await;
+        };
+        match said {
+            Said::Same => {}
+            Said::Stored { artifact, .. } => {
+                if old["artifact"]["revision"] != artifact.revision.as_str() {
+                    let message = format!("stored artifact for revision '{}'", artifact.revision);
+                    event(Severity::Normal, "NewArtifact", message).await;
+                }
+            }
+            Said::Held { violation } => {
+                event(Severity::Warning, reasons::GIT_SEMANTICS_VIOLATION, violation.held()).await;
+            }
+            Said::Failed { reason, message } | Said::Stalled { reason, message } => {
+                event(Severity::Warning, reason, message.clone()).await;
+            }
+        }
+    }
+
+    /// Removes what is stored of a source that is being deleted. Its history stays on record.
+    async fn finalize(&self) -> Option<Next> {
+        let artifacts = self.ctx.artifacts.clone();
+        let (namespace, name) = (self.name.namespace.clone(), self.name.name.clone());
+        let cleared = blocking(move || artifacts.clear("gitrepository", &namespace, &name)).await;
+        if let Err(err) = cleared {
+            let pause = self.ctx.failed(Kind::Source, self.name);
+            return Some(Next::Retry(pause, Chain(&err).to_string()));
+        }
+        match crate::let_go(self.ctx, Kind::Source, self.name, self.object).await {
+            Ok(()) => {
+                self.ctx.succeeded(Kind::Source, self.name);
+                None
+            }
+            Err(err) => Some(crate::unreadable(self.ctx, Kind::Source, self.name, &err)),
+        }
+    }
+}
+
+/// The version that is wanted, in Flux's order of precedence; nothing set means `master`.
+fn reference(declared: Option<&GitRepositoryRef>) -> Reference {
+    let Some(declared) = declared else { return Reference::Branch("master".to_owned()) };
+    let GitRepositoryRef { branch, tag, semver, name, commit } = declared.clone();
+    let set = |field: Option<String>| field.filter(|text| !text.is_empty());
+    if let Some(id) = set(commit) {
+        Reference::Commit { id, branch: set(branch) }
+    } else if let Some(name) = set(name) {
+        Reference::Name(name)
+    } else if let Some(range) = set(semver) {
+        Reference::Semver(range)
+    } else if let Some(tag) = set(tag) {
+        Reference::Tag(tag)
+    } else {
+        Reference::Branch(set(branch).unwrap_or_else(|| "master".to_owned()))
+    }
+}
+
+/// The schema has checked the text; one that slips through counts as a minute.
+fn duration(interval: &Interval) -> Duration {
+    interval.duration().filter(|found| !found.is_zero()).unwrap_or(Duration::from_secs(60))
+}
+
+fn timeout(declared: &Interval) -> Duration {
+    duration(declared)
+}
+
+/// A revision with its id cut to what a person can compare.
+fn short(revision: &str) -> String {
+    match revision.split_once("sha1:") {
+        Some((name, id)) => format!("{name}sha1:{}", id.chars().take(8).collect::<String>()),
+        None => revision.to_owned(),
+    }
+}
+
+/// Runs what blocks where blocking is allowed. A panic goes on in the run that asked.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn precedence_of_references() {
+        let parse = |value: Value| reference(Some(&serde_json::from_value(value).unwrap()));
+        let all = json!({"commit": "c", "name": "n", "semver": "s", "tag": "t", "branch": "b"});
+        let mut fields = all.as_object().unwrap().clone();
+        let mut seen = Vec::new();
+        for field in ["commit", "name", "semver", "tag", "branch"] {
+            seen.push(format!("{:?}", parse(Value::Object(fields.clone()))));
+            fields.remove(field);
+        }
+        seen.push(format!("{:?}", reference(None)));
+        assert_eq!(
+            seen,
+            [
+                "Commit { id: \"c\", branch: Some(\"b\") }",
+                "Name(\"n\")",
+                "Semver(\"s\")",
+                "Tag(\"t\")",
+                "Branch(\"b\")",
+                "Branch(\"master\")"
+            ]
+        );
+    }
+}
