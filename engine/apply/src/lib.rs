@@ -8,10 +8,12 @@
 //! Never here: a decision about an object. Every step was decided in the plan; what is left is
 //! order, patience and book-keeping. Nothing is deleted before everything wanted is there.
 
+pub mod intent;
 pub mod outcome;
 pub mod report;
 pub mod run;
 
+pub use intent::{action, steps};
 pub use outcome::{Change, Done, Failure};
 pub use report::{Counts, Fate, Report};
 pub use run::{Pace, Run, Walk};

@@ -78,7 +78,7 @@ impl Scene<'_> {
                     stage: wanted.stage,
                     desired: Some(place),
                     needs: wanted.needs.clone(),
-                    uid: object(live).map(|live| live.uid.clone()),
+                    seen: object(live).cloned(),
                     merge: is_merge(wanted, object(live)),
                 }),
                 Decision::Leave(hold) => {
@@ -160,13 +160,13 @@ impl Scene<'_> {
         let mut unwanted: Vec<Key> =
             self.inventory.keys().filter(|key| self.desired.get(key).is_none()).collect();
         unwanted.sort_by(|a, b| order::compare(b, a));
-        let mut doomed: Vec<(Key, String)> = Vec::new();
+        let mut doomed: Vec<(Key, LiveObject)> = Vec::new();
         for key in unwanted {
             match self.decide_unwanted(&key) {
                 Ok(_) if partial => {
                     left.insert(key, Hold::PartialApply);
                 }
-                Ok(uid) => doomed.push((key, uid)),
+                Ok(live) => doomed.push((key, live)),
                 Err(hold) => {
                     left.insert(key, hold);
                 }
@@ -179,11 +179,11 @@ impl Scene<'_> {
             }
             return (Vec::new(), guard);
         }
-        (doomed.into_iter().map(|(key, uid)| deletion(key, uid)).collect(), None)
+        (doomed.into_iter().map(|(key, live)| deletion(key, live)).collect(), None)
     }
 
-    /// The uid of the object that goes, or why it does not.
-    fn decide_unwanted(&self, key: &Key) -> Result<String, Hold> {
+    /// The object that goes, or why it does not.
+    fn decide_unwanted(&self, key: &Key) -> Result<LiveObject, Hold> {
         if !self.desired.is_complete() && !self.policy.finalizing {
             return Err(Hold::RenderIncomplete);
         }
@@ -216,15 +216,15 @@ impl Scene<'_> {
         if live.deleting {
             return Err(Hold::Terminating);
         }
-        Ok(live.uid.clone())
+        Ok(live.clone())
     }
 
-    fn guard(&self, doomed: &[(Key, String)]) -> Option<Guard> {
+    fn guard(&self, doomed: &[(Key, LiveObject)]) -> Option<Guard> {
         if self.policy.finalizing {
             return None;
         }
         let objects: Vec<(&Key, &str)> =
-            doomed.iter().map(|(key, uid)| (key, uid.as_str())).collect();
+            doomed.iter().map(|(key, live)| (key, live.uid.as_str())).collect();
         let deletion = Deletion {
             owner: self.owner,
             objects: &objects,
@@ -285,7 +285,7 @@ fn spell(key: &Key) -> String {
     }
 }
 
-fn deletion(key: Key, uid: String) -> Step {
+fn deletion(key: Key, seen: LiveObject) -> Step {
     Step {
         stage: Stage::of(&key.gvk),
         key,
@@ -293,7 +293,7 @@ fn deletion(key: Key, uid: String) -> Step {
         why: Why::Unwanted,
         desired: None,
         needs: Vec::new(),
-        uid: Some(uid),
+        seen: Some(seen),
         merge: false,
     }
 }

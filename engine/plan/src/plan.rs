@@ -6,6 +6,7 @@ use std::fmt;
 use fixpoint_base::{Digest, Key};
 
 use crate::guard::Guard;
+use crate::live::LiveObject;
 use crate::order::Stage;
 use crate::owner::Owner;
 
@@ -46,8 +47,9 @@ pub struct Step {
     pub desired: Option<usize>,
     /// Steps of this plan that must succeed first: its definition, its namespace.
     pub needs: Vec<Key>,
-    /// The object that was seen: a deletion refuses any other.
-    pub uid: Option<String>,
+    /// The object that was seen: a deletion refuses any other, and an apply that leaves its fields
+    /// as they were changed nothing.
+    pub seen: Option<LiveObject>,
     /// Whether fields that people edited by hand stay theirs (`ssa: Merge`).
     pub merge: bool,
 }

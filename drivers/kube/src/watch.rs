@@ -1,0 +1,371 @@
+//! Watches what deliveries put there, and says which objects somebody changed.
+//!
+//! In: the kinds and namespaces that inventories name. Out: keys of objects that are not as they
+//! were last seen. A watch carries metadata only, of objects with our label only; what an object is
+//! now is for the next run to read. Never here: a decision, or a list of values.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fixpoint_base::{Chain, Digest, Gvk, Key, canonical};
+use fixpoint_plan::Owner;
+use futures::{Stream, StreamExt};
+use kube::Api;
+use kube::api::{ApiResource, DynamicObject, ObjectMeta, PartialObjectMeta};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::error::TargetError;
+use crate::target::KubeTarget;
+
+/// One watch: a kind, everywhere or in one namespace.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WatchId {
+    /// The kind.
+    pub gvk: Gvk,
+    /// The namespace; `None` watches all of them, or a kind that has none.
+    pub namespace: Option<String>,
+}
+
+impl WatchId {
+    /// The watches that see these objects, each kind everywhere.
+    pub fn everywhere<'a>(keys: impl IntoIterator<Item = &'a Key>) -> BTreeSet<Self> {
+        keys.into_iter().map(|key| Self { gvk: key.gvk.clone(), namespace: None }).collect()
+    }
+
+    /// The watches that see these objects, each kind in the namespaces where it is: for an
+    /// identity that may not look further.
+    pub fn by_namespace<'a>(keys: impl IntoIterator<Item = &'a Key>) -> BTreeSet<Self> {
+        keys.into_iter()
+            .map(|key| Self {
+                gvk: key.gvk.clone(),
+                namespace: (!key.namespace.is_empty()).then(|| key.namespace.clone()),
+            })
+            .collect()
+    }
+}
+
+/// An object that is not as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The object.
+    pub key: Key,
+    /// Whose labels it carried, where that is known.
+    pub owner: Option<Owner>,
+    /// Whether it is gone, or lost our label.
+    pub gone: bool,
+}
+
+/// What an object looked like, as far as metadata tell.
+///
+/// Where the server counts generations a status changes nothing; where it does not, every new
+/// version counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stamp(Digest);
+
+impl Stamp {
+    /// Of an object's `metadata`.
+    pub fn of(metadata: &Value) -> Self {
+        let map = |field: &str| match metadata.get(field) {
+            Some(Value::Object(map)) => Value::Object(map.clone()),
+            _ => json!({}),
+        };
+        let generation = metadata.get("generation").and_then(Value::as_i64);
+        let version = metadata.get("resourceVersion").and_then(Value::as_str);
+        Self::make(
+            metadata.get("uid").and_then(Value::as_str),
+            generation,
+            version,
+            [map("labels"), map("annotations")],
+            metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null()),
+        )
+    }
+
+    fn of_meta(meta: &ObjectMeta) -> Self {
+        Self::make(
+            meta.uid.as_deref(),
+            meta.generation,
+            meta.resource_version.as_deref(),
+            [
+                json!(meta.labels.clone().unwrap_or_default()),
+                json!(meta.annotations.clone().unwrap_or_default()),
+            ],
+            meta.deletion_timestamp.is_some(),
+        )
+    }
+
+    fn make(
+        uid: Option<&str>,
+        generation: Option<i64>,
+        version: Option<&str>,
+        [labels, annotations]: [Value; 2],
+        deleting: bool,
+    ) -> Self {
+        // A generation of zero is one that the server does not count.
+        let generation = generation.filter(|generation| *generation > 0);
+        let version = version.filter(|_| generation.is_none());
+        Self(canonical::digest(&json!([uid, generation, version, labels, annotations, deleting])))
+    }
+}
+
+/// After this long a watch that could not be kept is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(300);
+
+/// Pause after a server could not say whether it serves a kind.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Keeps one watch for each kind that is asked for, no more and no fewer.
+#[derive(Debug)]
+pub struct DriftWatches {
+    target: KubeTarget,
+    selector: String,
+    drifts: mpsc::Sender<Drift>,
+    watches: BTreeMap<WatchId, Watch>,
+    problems: Problems,
+}
+
+#[derive(Debug)]
+struct Watch {
+    task: JoinHandle<()>,
+    since: Instant,
+}
+
+type Problems = Arc<Mutex<BTreeMap<WatchId, String>>>;
+
+impl DriftWatches {
+    /// Watches objects that the label selector selects, and sends what drifts. A full channel holds
+    /// the watches back; a closed one ends them.
+    pub fn new(target: KubeTarget, selector: &str, drifts: mpsc::Sender<Drift>) -> Self {
+        Self {
+            target,
+            selector: selector.to_owned(),
+            drifts,
+            watches: BTreeMap::new(),
+            problems: Problems::default(),
+        }
+    }
+
+    /// Watches exactly these from now on. A watch that ended by itself (the kind went away, or may
+    /// not be watched) is tried again after a while.
+    pub fn keep(&mut self, wanted: &BTreeSet<WatchId>) {
+        self.watches.retain(|id, watch| {
+            let over = watch.task.is_finished() && watch.since.elapsed() >= TRY_AGAIN;
+            let stays = wanted.contains(id) && !over;
+            if !stays {
+                watch.task.abort();
+                lock(&self.problems).remove(id);
+            }
+            stays
+        });
+        for id in wanted {
+            if !self.watches.contains_key(id) {
+                let watch = self.begin(id.clone());
+                self.watches.insert(id.clone(), watch);
+            }
+        }
+    }
+
+    /// How many watches are running.
+    pub fn running(&self) -> usize {
+        self.watches.values().filter(|watch| !watch.task.is_finished()).count()
+    }
+
+    /// The watches that cannot be kept, each with the reason: their objects are looked at by
+    /// interval only.
+    pub fn problems(&self) -> BTreeMap<WatchId, String> {
+        lock(&self.problems).clone()
+    }
+
+    fn begin(&self, id: WatchId) -> Watch {
+        let (target, selector) = (self.target.clone(), self.selector.clone());
+        let (drifts, problems) = (self.drifts.clone(), self.problems.clone());
+        let task = async move {
+            let mut follower = Follower { target, id, drifts, last: HashMap::new() };
+            match follower.follow(&selector, &problems).await {
+                End::Quietly => lock(&problems).remove(&follower.id),
+                End::Denied(reason) => lock(&problems).insert(follower.id.clone(), reason),
+            };
+        };
+        Watch { task: tokio::spawn(task), since: Instant::now() }
+    }
+}
+
+impl Drop for DriftWatches {
+    fn drop(&mut self) {
+        self.watches.values().for_each(|watch| watch.task.abort());
+    }
+}
+
+fn lock(problems: &Problems) -> std::sync::MutexGuard<'_, BTreeMap<WatchId, String>> {
+    problems.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why a watch ended.
+enum End {
+    /// The kind is not served any more, or nobody listens.
+    Quietly,
+    /// It may not be watched.
+    Denied(String),
+}
+
+type Event = Result<watcher::Event<PartialObjectMeta<DynamicObject>>, watcher::Error>;
+
+struct Follower {
+    target: KubeTarget,
+    id: WatchId,
+    drifts: mpsc::Sender<Drift>,
+    /// What each object looked like when it was last seen by this watch.
+    last: HashMap<(String, String), Stamp>,
+}
+
+impl Follower {
+    async fn follow(&mut self, selector: &str, problems: &Problems) -> End {
+        loop {
+            let kind = match self.target.kind(&self.id.gvk).await {
+                Ok(kind) => kind,
+                Err(TargetError::UnknownKind { .. }) => return End::Quietly,
+                Err(err @ TargetError::Refused { .. }) => {
+                    return End::Denied(Chain(&err).to_string());
+                }
+                Err(err) => {
+                    lock(problems).insert(self.id.clone(), Chain(&err).to_string());
+                    tokio::time::sleep(ASK_AGAIN).await;
+                    continue;
+                }
+            };
+            lock(problems).remove(&self.id);
+            let api = self.api(&kind.plural, kind.namespaced);
+            let config = watcher::Config::default().labels(selector);
+            let events = watcher(api, config).default_backoff();
+            if let Some(end) = self.listen(events).await {
+                return end;
+            }
+            self.target.forget_kind(&self.id.gvk).await;
+        }
+    }
+
+    fn api(&self, plural: &str, namespaced: bool) -> Api<PartialObjectMeta<DynamicObject>> {
+        let Gvk { group, version, kind } = &self.id.gvk;
+        let resource = ApiResource {
+            group: group.clone(),
+            version: version.clone(),
+            api_version: self.id.gvk.api_version(),
+            kind: kind.clone(),
+            plural: plural.to_owned(),
+        };
+        let client = self.target.client.clone();
+        match &self.id.namespace {
+            Some(namespace) if namespaced => Api::namespaced_with(client, namespace, &resource),
+            _ => Api::all_with(client, &resource),
+        }
+    }
+
+    /// Listens until the watch ends for good; `None` where the kind has to be looked up again.
+    async fn listen(&mut self, events: impl Stream<Item = Event>) -> Option<End> {
+        let mut events = std::pin::pin!(events);
+        let mut listed: HashMap<(String, String), Stamp> = HashMap::new();
+        while let Some(event) = events.next().await {
+            let drifts = match event {
+                Ok(watcher::Event::Init) => {
+                    listed.clear();
+                    Vec::new()
+                }
+                Ok(watcher::Event::InitApply(object)) => {
+                    let name = name(&object);
+                    let stamp = Stamp::of_meta(&object.metadata);
+                    let drift = self.compare(&object, &name, &stamp);
+                    listed.insert(name, stamp);
+                    drift.into_iter().collect()
+                }
+                Ok(watcher::Event::InitDone) => self.settle(std::mem::take(&mut listed)),
+                Ok(watcher::Event::Apply(object)) => {
+                    let name = name(&object);
+                    let stamp = Stamp::of_meta(&object.metadata);
+                    let drift = self.compare(&object, &name, &stamp);
+                    self.last.insert(name, stamp);
+                    drift.into_iter().collect()
+                }
+                Ok(watcher::Event::Delete(object)) => {
+                    let name = name(&object);
+                    self.last.remove(&name);
+                    self.missed(&name, owner(&object)).into_iter().collect()
+                }
+                // The watcher goes on by itself; a closed door or a vanished kind does not open.
+                Err(err) => match status_code(&err) {
+                    Some(404) => return None,
+                    Some(401 | 403) => return Some(End::Denied(Chain(&err).to_string())),
+                    _ => {
+                        tracing::debug!(kind = %self.id.gvk.kind, error = %Chain(&err), "watch interrupted");
+                        Vec::new()
+                    }
+                },
+            };
+            for drift in drifts {
+                if self.drifts.send(drift).await.is_err() {
+                    return Some(End::Quietly);
+                }
+            }
+        }
+        None
+    }
+
+    /// Says whether an object is other than when it was last seen by anybody here.
+    fn compare(
+        &self,
+        object: &PartialObjectMeta<DynamicObject>,
+        name: &(String, String),
+        stamp: &Stamp,
+    ) -> Option<Drift> {
+        let key = self.key(name);
+        if self.last.get(name) == Some(stamp) || self.target.is_known(&key, Some(stamp)) {
+            return None;
+        }
+        Some(Drift { key, owner: owner(object), gone: false })
+    }
+
+    /// After a new list: what was there before and is not listed went away unseen.
+    fn settle(&mut self, listed: HashMap<(String, String), Stamp>) -> Vec<Drift> {
+        let before = std::mem::replace(&mut self.last, listed);
+        before
+            .keys()
+            .filter(|name| !self.last.contains_key(*name))
+            .filter_map(|name| self.missed(name, None))
+            .collect()
+    }
+
+    /// An object that is gone, unless it was us who deleted it.
+    fn missed(&self, name: &(String, String), owner: Option<Owner>) -> Option<Drift> {
+        let key = self.key(name);
+        if self.target.is_known(&key, None) {
+            return None;
+        }
+        Some(Drift { key, owner, gone: true })
+    }
+
+    fn key(&self, (namespace, name): &(String, String)) -> Key {
+        Key::new(self.id.gvk.clone(), namespace, name)
+    }
+}
+
+fn name(object: &PartialObjectMeta<DynamicObject>) -> (String, String) {
+    let ObjectMeta { namespace, name, .. } = &object.metadata;
+    (namespace.clone().unwrap_or_default(), name.clone().unwrap_or_default())
+}
+
+fn owner(object: &PartialObjectMeta<DynamicObject>) -> Option<Owner> {
+    Owner::of(&json!({"metadata": {"labels": object.metadata.labels}}))
+}
+
+fn status_code(err: &watcher::Error) -> Option<u16> {
+    match err {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status.code),
+        _ => None,
+    }
+}
