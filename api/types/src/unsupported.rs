@@ -5,7 +5,7 @@
 //! exist.
 
 use crate::git_repository::{GitProvider, GitRepositorySpec};
-use crate::kustomization::{DeletionPolicy, KustomizationSpec};
+use crate::kustomization::KustomizationSpec;
 
 /// A field and whether a spec sets it to something that would have no effect.
 type Row<S> = (&'static str, fn(&S) -> bool);
@@ -24,12 +24,8 @@ const GIT_REPOSITORY: &[Row<GitRepositorySpec>] = &[
 const KUSTOMIZATION: &[Row<KustomizationSpec>] = &[
     ("spec.buildMetadata", |spec| !spec.build_metadata.is_empty()),
     ("spec.decryption", |spec| spec.decryption.is_some()),
-    ("spec.deletionPolicy", |spec| {
-        !matches!(spec.deletion_policy, None | Some(DeletionPolicy::MirrorPrune))
-    }),
     ("spec.dependsOn[].readyExpr", |spec| spec.depends_on.iter().any(|d| d.ready_expr.is_some())),
     ("spec.healthCheckExprs", |spec| !spec.health_check_exprs.is_empty()),
-    ("spec.healthChecks", |spec| !spec.health_checks.is_empty()),
     ("spec.ignore", |spec| !spec.ignore.is_empty()),
     ("spec.ignoreMissingComponents", |spec| spec.ignore_missing_components),
     ("spec.kubeConfig", |spec| spec.kube_config.is_some()),
