@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http_body::{Frame, SizeHint};
+use tokio::sync::watch;
 
 /// A response body. A stream is pulled: nothing is buffered for a client that does not read.
 pub struct Body(Kind);
@@ -25,6 +26,16 @@ impl Body {
     /// A body that goes on for as long as the stream does.
     pub fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(stream)))
+    }
+
+    /// The same body, which ends early when `stop` becomes true. What is whole stays whole.
+    pub fn until(self, mut stop: watch::Receiver<bool>) -> Self {
+        match self.0 {
+            Kind::Whole(_) => self,
+            Kind::Stream(stream) => Self::stream(stream.take_until(Box::pin(async move {
+                let _ = stop.wait_for(|stop| *stop).await;
+            }))),
+        }
     }
 }
 

@@ -5,13 +5,27 @@
 //! nothing is answered or announced before it is durable, and no event is lost, doubled or
 //! reordered.
 
+mod admission;
 pub mod body;
+mod bootstrap;
+mod convert;
+mod discovery;
+mod gc;
+mod kinds;
 pub mod local;
+mod metrics;
 pub mod options;
 pub mod pki;
+mod present;
+mod review;
+mod route;
 pub mod serve;
 mod server;
+mod store;
+mod typed;
 pub mod user;
+mod verbs;
+mod wire;
 
 pub use body::Body;
 pub use local::LocalService;
