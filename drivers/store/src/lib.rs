@@ -4,6 +4,8 @@
 //! decides anything, and nothing is acknowledged before it is durable.
 
 pub mod disk;
+pub mod ledger;
 pub mod log;
 
+pub use ledger::{Indexed, Ledger, LedgerError, Proof, Report};
 pub use log::{Log, LogError, LogOptions, Ticket};

@@ -20,7 +20,7 @@ const DIR_MODE: u32 = 0o700;
 pub struct Folder {
     root: PathBuf,
     open: Mutex<HashMap<String, Arc<File>>>,
-    lock: Mutex<Option<File>>,
+    locks: Mutex<Vec<File>>,
 }
 
 impl Folder {
@@ -30,12 +30,16 @@ impl Folder {
     /// When it cannot be made.
     pub fn open(root: &Path) -> io::Result<Self> {
         make_dirs(root)?;
-        Ok(Self { root: root.to_owned(), open: Mutex::new(HashMap::new()), lock: Mutex::new(None) })
+        Ok(Self {
+            root: root.to_owned(),
+            open: Mutex::new(HashMap::new()),
+            locks: Mutex::default(),
+        })
     }
 
     /// Names a folder that is only read: nothing is made, and where it is missing it is empty.
     pub fn existing(root: &Path) -> Self {
-        Self { root: root.to_owned(), open: Mutex::new(HashMap::new()), lock: Mutex::new(None) }
+        Self { root: root.to_owned(), open: Mutex::new(HashMap::new()), locks: Mutex::default() }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -81,16 +85,16 @@ fn make_dirs(dir: &Path) -> io::Result<()> {
 }
 
 impl Disk for Folder {
-    fn lock(&self) -> io::Result<bool> {
+    fn lock(&self, dir: &str) -> io::Result<bool> {
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(FILE_MODE)
-            .open(self.path("LOCK"))?;
+            .open(self.path(dir).join("LOCK"))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
-                *self.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+                self.locks.lock().unwrap_or_else(PoisonError::into_inner).push(file);
                 Ok(true)
             }
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
@@ -146,6 +150,13 @@ impl Disk for Folder {
     fn remove(&self, path: &str) -> io::Result<()> {
         self.forget(path);
         match fs::remove_file(self.path(path)) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove_dir(&self, dir: &str) -> io::Result<()> {
+        match fs::remove_dir(self.path(dir)) {
             Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
             _ => Ok(()),
         }

@@ -3,7 +3,7 @@
 //! For the simulation and for fault sweeps: the operation that a fault hits is named by its
 //! number, so a test can try them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,7 +55,7 @@ struct State {
     ops: u64,
     short: bool,
     crashed: bool,
-    locked: bool,
+    locked: BTreeSet<String>,
 }
 
 /// A folder in memory; clones are the same folder.
@@ -192,8 +192,8 @@ fn find(state: &State, path: &str) -> io::Result<usize> {
 }
 
 impl Disk for Memory {
-    fn lock(&self) -> io::Result<bool> {
-        Ok(!std::mem::replace(&mut self.state().locked, true))
+    fn lock(&self, dir: &str) -> io::Result<bool> {
+        Ok(self.state().locked.insert(dir.to_owned()))
     }
 
     fn list(&self, dir: &str) -> io::Result<Vec<(String, u64)>> {
@@ -258,6 +258,10 @@ impl Disk for Memory {
     fn remove(&self, path: &str) -> io::Result<()> {
         let (mut state, _) = self.begin(Op::Name)?;
         state.names.remove(path);
+        Ok(())
+    }
+
+    fn remove_dir(&self, _dir: &str) -> io::Result<()> {
         Ok(())
     }
 

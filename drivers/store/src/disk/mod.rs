@@ -3,21 +3,23 @@
 //! In: paths relative to one folder, `/`-separated. Out: bytes, or the error that the system gave.
 //! Nothing is durable before [`Disk::sync`] (for content) and [`Disk::sync_dir`] (for names).
 
+mod below;
 mod folder;
 mod memory;
 
 use std::io::{self, Read};
 
+pub use below::Below;
 pub use folder::Folder;
 pub use memory::{Fault, Memory, Op};
 
 /// One folder of a file system.
 pub trait Disk: Send + Sync + 'static {
-    /// Takes the folder for this process; `false` when another one has it.
+    /// Takes a folder for this process; `false` when another one has it.
     ///
     /// # Errors
     /// When the lock file cannot be made.
-    fn lock(&self) -> io::Result<bool>;
+    fn lock(&self, dir: &str) -> io::Result<bool>;
 
     /// Names and sizes of the plain files in a folder (`""` is the root), in byte order; empty
     /// where there is no such folder.
@@ -61,6 +63,12 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// When the system refuses.
     fn remove(&self, path: &str) -> io::Result<()>;
+
+    /// Removes a folder if it is there and empty.
+    ///
+    /// # Errors
+    /// When the system refuses, as it does where the folder is not empty.
+    fn remove_dir(&self, dir: &str) -> io::Result<()>;
 
     /// Makes a folder and those above it, durably.
     ///

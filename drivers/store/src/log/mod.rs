@@ -20,7 +20,8 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 
 use fixpoint_base::{Chain, Class, Classified};
 use tokio::sync::oneshot;
@@ -219,7 +220,7 @@ impl Log {
         name: &str,
         options: LogOptions,
     ) -> Result<(Self, Vec<Vec<u8>>), LogError> {
-        if !disk.lock().map_err(|err| LogError::io(name, err))? {
+        if !disk.lock("").map_err(|err| LogError::io(name, err))? {
             return Err(LogError::InUse { dir: name.to_owned() });
         }
         let recovered = recover::recover(&*disk, name)?;
@@ -228,11 +229,13 @@ impl Log {
         Ok((Self(Kind::Disk(handle)), records))
     }
 
-    /// Reads all records of a log that may be in use, changing nothing; a torn tail is left out.
+    /// Reads all records of a log that may be in use, changing nothing.
+    ///
+    /// A tail that is torn, or being written just now, is left out and its file named.
     ///
     /// # Errors
     /// When the disk fails or a durable record is damaged.
-    pub fn read(disk: &dyn Disk, name: &str) -> Result<Vec<Vec<u8>>, LogError> {
+    pub fn read(disk: &dyn Disk, name: &str) -> Result<(Vec<Vec<u8>>, Option<String>), LogError> {
         recover::read_only(disk, name)
     }
 
@@ -312,11 +315,25 @@ impl Ticket {
     ///
     /// # Errors
     /// When it did not become durable.
-    pub fn wait(self) -> Result<(), LogError> {
-        match self.0 {
-            State::Ready(result) => result.unwrap_or(Err(LogError::Closed)),
-            State::Waiting(receiver) => receiver.blocking_recv().unwrap_or(Err(LogError::Closed)),
+    pub fn wait(mut self) -> Result<(), LogError> {
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            match Pin::new(&mut self).poll(&mut context) {
+                Poll::Ready(result) => return result,
+                // May return early: the ticket is asked again then.
+                Poll::Pending => std::thread::park(),
+            }
         }
+    }
+}
+
+/// Wakes the thread that waits for a ticket.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }
 

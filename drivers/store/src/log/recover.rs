@@ -141,13 +141,19 @@ pub fn recover(disk: &dyn Disk, name: &str) -> Result<Recovered, LogError> {
 const LOOKS: usize = 5;
 
 /// Reads the log and changes nothing.
-pub fn read_only(disk: &dyn Disk, name: &str) -> Result<Vec<Vec<u8>>, LogError> {
+pub fn read_only(disk: &dyn Disk, name: &str) -> Result<(Vec<Vec<u8>>, Option<String>), LogError> {
     let mut look = 1;
     loop {
         let mut listing = list(disk, name)?;
         let result = drop_unborn(disk, &mut listing).and_then(|()| read(disk, &listing));
         match result {
-            Ok((records, _)) => return Ok(records),
+            Ok((records, tail)) => {
+                let torn = match (tail, listing.segments.last()) {
+                    (Some(Tail::Torn { .. }), Some((number, _))) => Some(segment(*number)),
+                    _ => listing.obsolete.iter().rfind(|file| file.ends_with(".log")).cloned(),
+                };
+                return Ok((records, torn));
+            }
             Err(LogError::Io { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound && look < LOOKS =>
             {

@@ -204,7 +204,7 @@ fn one_process_at_a_time() {
     assert!(matches!(err, LogError::InUse { .. }), "{err}");
     let acknowledged = scenario(&log);
     let reader = Folder::existing(dir.path());
-    assert_eq!(numbers(&Log::read(&reader, "log").unwrap()), acknowledged);
+    assert_eq!(numbers(&Log::read(&reader, "log").unwrap().0), acknowledged);
     log.close();
     let (_log, records) = Log::open(dir.path(), options()).unwrap();
     assert_eq!(numbers(&records), acknowledged);
