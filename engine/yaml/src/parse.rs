@@ -250,8 +250,21 @@ impl<'a> Reader<'a> {
             }
             return self.set_key(Key::Text(key), at);
         }
-        let value = self.value_of(text, plain, tag, at)?;
+        let value = if self.dialect == Dialect::Kustomize && self.in_annotations() {
+            Value::String(text.to_owned())
+        } else {
+            self.value_of(text, plain, tag, at)?
+        };
         self.place(Node { value, nodes: 1, height: 0 }, anchor, at)
+    }
+
+    /// Whether the value that is read belongs to `metadata.annotations` of the document.
+    fn in_annotations(&self) -> bool {
+        let under = |frame: &Frame, name: &str| matches!(&frame.kind, Kind::Mapping { key: Some(Key::Text(key)), .. } if key == name);
+        match self.frames.as_slice() {
+            [root, metadata, _] => under(root, "metadata") && under(metadata, "annotations"),
+            _ => false,
+        }
     }
 
     fn value_of(

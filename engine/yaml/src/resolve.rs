@@ -12,7 +12,7 @@ pub enum Dialect {
     #[default]
     Kubernetes,
     /// As `kustomize` reads: only `true` and `false` are booleans, dates become the RFC 3339
-    /// text of their time.
+    /// text of their time. Annotations of the document are text however they are written.
     Kustomize,
 }
 

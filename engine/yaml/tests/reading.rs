@@ -270,6 +270,11 @@ fn deep_nesting_never_overflows_the_stack() {
 fn kustomize_reads_words_as_text_and_dates_as_times() {
     let text = b"a: yes\nb: true\nc: 2001-12-14\nd: 0777\nno: 1\n";
     let values = parse_as(text, Dialect::Kustomize, &Limits::default()).unwrap();
+    let text =
+        b"metadata:\n  annotations: {a: 1, b: true, c: 2001-12-14, d: 0777}\n  labels: {a: 1}\n";
+    let annotated = parse_as(text, Dialect::Kustomize, &Limits::default()).unwrap();
+    expect![[r#"{"metadata":{"annotations":{"a":"1","b":"true","c":"2001-12-14","d":"0777"},"labels":{"a":1}}}"#]]
+        .assert_eq(&annotated[0].to_string());
     expect![[r#"{"a":"yes","b":true,"c":"2001-12-14T00:00:00Z","d":511,"no":1}"#]]
         .assert_eq(&values[0].to_string());
 }
