@@ -1,13 +1,14 @@
 //! Git repositories as stores.
 //!
 //! In: a location. Out: the four answers of [`fixpoint_source::Store`]: names, pointers, content,
-//! ancestry. Over `https://` and `http://` it speaks Git's protocol version 2 itself; `file://`
-//! repositories are read in place. There is never a worktree, a hook, a filter, a credential
+//! ancestry. Over `https://` and `http://` it speaks Git's protocol itself; `file://` repositories are
+//! read in place. There is never a worktree, a hook, a filter, a credential
 //! helper or a program: a repository is objects and names, and nothing in it is an instruction.
 //!
 //! The calls block. Do not call them on a thread that drives an async runtime.
 
 mod address;
+mod classic;
 mod content;
 pub mod excludes;
 mod history;
@@ -32,7 +33,7 @@ use fixpoint_source::{Location, Store, StoreError, Stores};
 
 use crate::http::{Http, authorization};
 use crate::local::Local;
-use crate::location::{Place, shown};
+use crate::location::{Place, shown_path};
 use crate::meter::Meter;
 use crate::mirrors::Mirrors;
 use crate::remote::Remote;
@@ -77,7 +78,7 @@ impl Stores for Git {
     fn open(&self, location: Location) -> Result<Box<dyn Store>, StoreError> {
         match location::parse(&location.url)? {
             Place::File(path) => {
-                let url = shown(&location.url);
+                let url = shown_path(&path);
                 let meter = Meter::start(&url, location.timeout, u64::MAX);
                 // Said now when it is a matter of policy; whether it is there is asked later.
                 match local::git_dir(&path, &self.allowed, &meter) {

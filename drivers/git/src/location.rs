@@ -4,7 +4,7 @@
 //! URL with credentials in it never gets further than here, and no error repeats them (negative
 //! suite B1).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fixpoint_source::StoreError;
 use reqwest::Url;
@@ -73,6 +73,11 @@ pub(crate) fn shown(url: &str) -> String {
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
     let bare = if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") };
     bare.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+/// A local repository as messages may show it.
+pub(crate) fn shown_path(path: &Path) -> String {
+    format!("file://{}", path.display()).chars().filter(|c| !c.is_control()).take(300).collect()
 }
 
 fn check_characters(url: &str) -> Result<(), StoreError> {
@@ -187,7 +192,32 @@ https://";
             .collect();
         let out = out.join("\n");
         assert!(!out.contains("hunter2"), "{out}");
-        expect![[]].assert_eq(&out);
+        expect![[r#"
+            http https://git.example.org/team/app
+            http https://git.example.org:8443/team/app.git
+            http http://git.example.org/app
+            http http://127.0.0.1/app
+            file /srv/git/app
+            file /srv/with space
+            URL "file://host/srv" is malformed: a file URL has three slashes: file:///folder
+            /srv/git/app is not allowed: it is a bare path [write it as file:///folder/of/the/repository]
+            app is not allowed: it is a bare path [write it as file:///folder/of/the/repository]
+            URL "-u./payload" is malformed: it starts with a dash
+            URL "--upload-pack=evil" is malformed: it starts with a dash
+            ext::sh -c evil is not allowed: it names a transport helper, which runs a program [use an https:// URL]
+            fd::17/foo is not allowed: it names a transport helper, which runs a program [use an https:// URL]
+            URL "https://git.example.org/app" is malformed: it carries credentials; put them into a Secret and name it in spec.secretRef
+            URL "https://git.example.org/app" is malformed: it carries credentials; put them into a Secret and name it in spec.secretRef
+            URL "https://git.example.org/app" is malformed: it has a query or a fragment
+            URL "https://git.example.org/app" is malformed: invalid port number
+            URL "https://git.example.org/app" is malformed: invalid port number
+            URL "https://git.example.org/a b" is malformed: it has a space, a quote, a backslash or a control character
+            URL "https://git.example.org/a'b" is malformed: it has a space, a quote, a backslash or a control character
+            Git over ssh is not supported yet
+            Git over ssh is not supported yet
+            Git over ssh is not supported yet
+            git://git.example.org/app is not allowed: its scheme is not https, http or file [use an https:// URL]
+            URL "https://" is malformed: empty host"#]].assert_eq(&out);
     }
 
     #[test]

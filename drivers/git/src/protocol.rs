@@ -1,5 +1,7 @@
 //! Git's protocol, version 2: what is asked, and how the answers are read.
 //!
+//! Servers that know only what came before are met in `classic`; answers are read alike.
+//!
 //! In: names or ids that are wanted. Out: requests as bytes, and answers as values. No answer is
 //! believed further than it can be checked: ids are, by the bytes that come for them.
 
@@ -8,8 +10,9 @@ use std::io::{self, BufRead};
 use fixpoint_source::Name;
 use gix::ObjectId;
 
+use crate::classic;
 use crate::meter::plain;
-use crate::wire::{Line, Lines, Pack, invalid, put, put_delimiter, put_flush};
+use crate::wire::{Lines, Pack, invalid, put, put_delimiter, put_flush};
 
 /// Names that one repository may list.
 pub(crate) const MAX_NAMES: usize = 100_000;
@@ -43,24 +46,32 @@ pub(crate) struct Capabilities {
     pub(crate) filter: bool,
     /// It can send a part of the history.
     pub(crate) shallow: bool,
+    /// All its names: a server from before version 2 says them at once.
+    pub(crate) names: Option<Vec<Name>>,
 }
 
 /// Reads what a server says first.
 pub(crate) fn read_capabilities(body: impl BufRead) -> Result<Capabilities, Fault> {
     let mut lines = Lines::new(body);
-    let mut first = data(&mut lines)?;
+    let mut first = next_text(&mut lines)?;
     if first.as_deref().is_some_and(|line| line.starts_with("# service=")) {
-        while data(&mut lines)?.is_some() {}
-        first = data(&mut lines)?;
+        while next_text(&mut lines)?.is_some() {}
+        first = next_text(&mut lines)?;
     }
-    if first.as_deref() != Some("version 2") {
-        return Err(Fault::Unsupported(
-            "a Git server that does not speak protocol version 2".to_owned(),
-        ));
+    match first.as_deref() {
+        Some("version 2") => read_features(&mut lines),
+        Some("version 1") => {
+            let first = next_text(&mut lines)?;
+            classic::read_greeting(first, &mut lines)
+        }
+        _ => classic::read_greeting(first, &mut lines),
     }
+}
+
+fn read_features<R: BufRead>(lines: &mut Lines<R>) -> Result<Capabilities, Fault> {
     let mut found = Capabilities::default();
     for _ in 0..MAX_LINES {
-        let Some(line) = data(&mut lines)? else {
+        let Some(line) = next_text(lines)? else {
             return Ok(found);
         };
         if let Some(features) = line.strip_prefix("fetch=") {
@@ -90,7 +101,7 @@ pub(crate) fn list_names(agent: &str, prefix: &str) -> Vec<u8> {
 pub(crate) fn read_names(body: impl BufRead) -> Result<Vec<Name>, Fault> {
     let mut lines = Lines::new(body);
     let mut names = Vec::new();
-    while let Some(line) = data(&mut lines)? {
+    while let Some(line) = next_text(&mut lines)? {
         if names.len() >= MAX_NAMES {
             return Err(Fault::TooManyNames);
         }
@@ -116,8 +127,8 @@ fn read_name(line: &str) -> Option<Name> {
 pub(crate) struct Want<'a> {
     /// Commits wanted.
     pub(crate) ids: &'a [ObjectId],
-    /// How many commits of the history of each.
-    pub(crate) depth: u32,
+    /// How many commits of the history of each; all when the server cannot send a part.
+    pub(crate) depth: Option<u32>,
     /// Leave trees and files out.
     pub(crate) commits_only: bool,
     /// Commits that are here.
@@ -137,7 +148,9 @@ pub(crate) fn fetch(agent: &str, want: &Want<'_>) -> Vec<u8> {
     for id in want.shallow {
         put(&mut out, &format!("shallow {id}"));
     }
-    put(&mut out, &format!("deepen {}", want.depth));
+    if let Some(depth) = want.depth {
+        put(&mut out, &format!("deepen {depth}"));
+    }
     if want.commits_only {
         put(&mut out, "filter tree:0");
     }
@@ -160,25 +173,32 @@ pub(crate) struct Boundary {
 
 /// Reads the answer to [`fetch`] up to the pack, and hands out the pack.
 pub(crate) fn read_fetch<R: BufRead>(body: R) -> Result<(Boundary, Pack<R>), Fault> {
+    read_until_pack(body, |line| line == "packfile")
+}
+
+/// Reads the answer to [`classic::fetch`]: there the pack follows the one acknowledgement.
+pub(crate) fn read_classic_fetch<R: BufRead>(body: R) -> Result<(Boundary, Pack<R>), Fault> {
+    read_until_pack(body, |line| line == "NAK" || line.starts_with("ACK "))
+}
+
+fn read_until_pack<R: BufRead>(
+    body: R,
+    is_last: impl Fn(&str) -> bool,
+) -> Result<(Boundary, Pack<R>), Fault> {
     let mut lines = Lines::new(body);
     let mut boundary = Boundary::default();
+    let malformed = || invalid("the answer has a malformed line");
     for _ in 0..MAX_LINES {
-        let (line, delimiter) = match lines.next()? {
-            line @ Line::Data(_) => (line.text().unwrap_or_default(), false),
-            Line::Delimiter => (String::new(), true),
-            Line::Flush | Line::End => return Err(invalid("the answer has no pack").into()),
-        };
-        if delimiter {
+        // Sections end with a delimiter, before version 2 with a flush.
+        let Some(line) = next_text(&mut lines)? else {
             continue;
+        };
+        if is_last(&line) {
+            return Ok((boundary, Pack::new(lines)));
         }
-        if let Some(reason) = line.strip_prefix("ERR ") {
-            return Err(Fault::Said(plain(reason, 200)));
-        }
-        let malformed = || invalid("the answer has a malformed line");
         match line.split_once(' ') {
             Some(("shallow", text)) => boundary.shallow.push(id(text).ok_or_else(malformed)?),
             Some(("unshallow", text)) => boundary.unshallow.push(id(text).ok_or_else(malformed)?),
-            None if line == "packfile" => return Ok((boundary, Pack::new(lines))),
             // Headings, acknowledgements: nothing that we would act on.
             _ => {}
         }
@@ -196,12 +216,12 @@ fn head(command: &str, agent: &str) -> Vec<u8> {
 }
 
 /// The protocol takes printable characters without spaces.
-fn agent_word(agent: &str) -> String {
+pub(crate) fn agent_word(agent: &str) -> String {
     agent.chars().map(|c| if c.is_ascii_graphic() { c } else { '-' }).take(100).collect()
 }
 
 /// The next line; `None` at the end of the message.
-fn data<R: BufRead>(lines: &mut Lines<R>) -> Result<Option<String>, Fault> {
+pub(crate) fn next_text<R: BufRead>(lines: &mut Lines<R>) -> Result<Option<String>, Fault> {
     let line = lines.next()?.text();
     match line.as_deref().and_then(|line| line.strip_prefix("ERR ")) {
         Some(reason) => Err(Fault::Said(plain(reason, 200))),
@@ -209,7 +229,8 @@ fn data<R: BufRead>(lines: &mut Lines<R>) -> Result<Option<String>, Fault> {
     }
 }
 
-fn id(text: &str) -> Option<ObjectId> {
+/// Reads an id.
+pub(crate) fn id(text: &str) -> Option<ObjectId> {
     ObjectId::from_hex(text.as_bytes()).ok().filter(|id| id.kind() == gix::hash::Kind::Sha1)
 }
 
@@ -241,11 +262,10 @@ mod tests {
     fn capabilities() {
         let read = |text: &str| read_capabilities(packets(text).as_slice());
         let v2 = "version 2\nagent=x\nls-refs=unborn\nfetch=shallow filter\nobject-format=sha1\n==";
-        let all = Capabilities { filter: true, shallow: true };
+        let all = Capabilities { filter: true, shallow: true, names: None };
         assert_eq!(read(v2).unwrap(), all);
         assert_eq!(read(&format!("# service=git-upload-pack\n==\n{v2}")).unwrap(), all);
         assert_eq!(read("version 2\n==").unwrap(), Capabilities::default());
-        assert!(matches!(read(&format!("{A} HEAD\n==")), Err(Fault::Unsupported(_))));
         assert!(matches!(read("version 2\nobject-format=sha256\n=="), Err(Fault::Unsupported(_))));
         assert!(matches!(read("version 2"), Err(Fault::Io(_))));
     }
@@ -270,10 +290,30 @@ mod tests {
     #[test]
     fn requests() {
         let a = id(A).unwrap();
-        let want = Want { ids: &[a], depth: 1, commits_only: true, haves: &[a], shallow: &[a] };
+        let want =
+            Want { ids: &[a], depth: Some(1), commits_only: true, haves: &[a], shallow: &[a] };
         let mut out = fetch("fixpoint/0.1 (x)", &want);
         out.extend(list_names("fixpoint", "refs/heads/main"));
-        expect![[]].assert_eq(&String::from_utf8(out).unwrap());
+        expect![[r#"
+            0012command=fetch
+            001bagent=fixpoint/0.1-(x)
+            0017object-format=sha1
+            00010010no-progress
+            000eofs-delta
+            0032want aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+            0035shallow aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+            000ddeepen 1
+            0012filter tree:0
+            0032have aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+            0009done
+            00000014command=ls-refs
+            0013agent=fixpoint
+            0017object-format=sha1
+            00010009peel
+            000csymrefs
+            001fref-prefix refs/heads/main
+            0000"#]]
+        .assert_eq(&String::from_utf8(out).unwrap());
     }
 
     #[test]

@@ -12,14 +12,14 @@ use gix::ObjectId;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
-use crate::content;
 use crate::history::{Facts, relate};
-use crate::http::{Body, Http, Session};
+use crate::http::{Http, Session};
 use crate::meter::Meter;
 use crate::mirror::{Mirror, Shelf};
 use crate::names;
 use crate::objects::Objects;
 use crate::protocol::{self, Capabilities, Fault, MAX_NAMES, Want};
+use crate::{classic, content};
 
 /// How far the history is looked back, step by step.
 const DEPTHS: [u32; 3] = [50, 500, 5000];
@@ -269,9 +269,15 @@ impl From<StoreError> for Refused {
 
 impl Talk<'_> {
     fn names(&self, prefix: &str) -> Result<Vec<Name>, StoreError> {
+        if let Some(names) = &self.can.names {
+            return Ok(names
+                .iter()
+                .filter(|name| name.full.starts_with(prefix))
+                .cloned()
+                .collect());
+        }
         let body = self.session.command(protocol::list_names(self.agent, prefix))?;
-        let names = protocol::read_names(body).map_err(|fault| explain(self.meter, fault))?;
-        Ok(names)
+        protocol::read_names(body).map_err(|fault| explain(self.meter, fault))
     }
 
     fn fetch(
@@ -281,14 +287,17 @@ impl Talk<'_> {
         depth: u32,
         commits_only: bool,
     ) -> Result<(), Refused> {
-        if !self.can.shallow {
-            let what = "a Git server that cannot send a part of the history".to_owned();
-            return Err(StoreError::Unsupported { what }.into());
-        }
         let shallow = shelf.shallow();
+        let depth = self.can.shallow.then_some(depth);
         let want = Want { ids, depth, commits_only, haves: shelf.tips(), shallow: &shallow };
-        let body: Body<'_> = self.session.command(protocol::fetch(self.agent, &want))?;
-        let (boundary, pack) = match protocol::read_fetch(body) {
+        let answer = if self.can.names.is_some() {
+            let body = self.session.command(classic::fetch(self.agent, &want))?;
+            protocol::read_classic_fetch(body)
+        } else {
+            let body = self.session.command(protocol::fetch(self.agent, &want))?;
+            protocol::read_fetch(body)
+        };
+        let (boundary, pack) = match answer {
             Err(Fault::Said(reason)) if is_missing(&reason) => return Err(Refused::Missing),
             Err(fault) => return Err(explain(self.meter, fault).into()),
             Ok(answer) => answer,
