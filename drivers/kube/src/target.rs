@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fixpoint_apply::{Change, Done, action};
-use fixpoint_base::{Gvk, Key, Secret};
+use fixpoint_base::{Digest, Gvk, Key, Secret};
 use fixpoint_health::State;
 use fixpoint_ledger::Permit;
 use fixpoint_plan::order::is_definition;
-use fixpoint_plan::{FIELD_MANAGER, Id, Live, LiveObject, LiveSet, Step, Verb};
+use fixpoint_plan::{FIELD_MANAGER, Hold, Id, Live, LiveObject, LiveSet, Plan, Step, Verb};
 use futures::{StreamExt, stream};
 use http::{Method, StatusCode};
 use kube::Client;
@@ -20,7 +20,6 @@ use tokio::time::Instant;
 use crate::call::{self, Answer, Call};
 use crate::error::{Act, TargetError, What};
 use crate::kinds::{Kind, Kinds};
-use crate::watch::Stamp;
 use crate::{immutable, path, takeover};
 
 /// How a target is spoken to.
@@ -61,9 +60,9 @@ pub struct KubeTarget {
     pub(crate) client: Client,
     settings: Arc<Settings>,
     kinds: Arc<Kinds>,
-    /// What each object looked like when it was last seen here, so that a watch can tell somebody
+    /// What each object looked like when it was last right, so that a watch can tell somebody
     /// else's change from the echo of our own.
-    stamps: Arc<Mutex<HashMap<Id, Stamp>>>,
+    looks: Arc<Mutex<HashMap<Id, Digest>>>,
 }
 
 impl std::fmt::Debug for KubeTarget {
@@ -78,7 +77,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 impl KubeTarget {
     /// Takes a client as the target; its identity is whose permissions count.
     pub fn new(client: Client, settings: Settings) -> Self {
-        Self { client, settings: Arc::new(settings), kinds: Arc::default(), stamps: Arc::default() }
+        Self { client, settings: Arc::new(settings), kinds: Arc::default(), looks: Arc::default() }
     }
 
     /// The client, for what is not about objects of a delivery.
@@ -115,13 +114,9 @@ impl KubeTarget {
         let kind = self.kind(&key.gvk).await?;
         let call = Call::get(Act::Read, What::object(key), path::object(key, &kind)?);
         match self.send(&call).await? {
-            Answer::Ok(_, object) => {
-                self.stamp(key, Some(&object));
-                Ok(Some(object))
-            }
+            Answer::Ok(_, object) => Ok(Some(object)),
             Answer::Missing(status) => {
                 self.check_kind_is_served(key, &status).await?;
-                self.stamp(key, None);
                 Ok(None)
             }
             Answer::No(code, status) => Err(call.refusal(code, &status)),
@@ -130,14 +125,14 @@ impl KubeTarget {
 
     /// Carries out one step of a plan that the permit covers.
     ///
-    /// An apply is one write. A [`Verb::Replace`] deletes and creates only where fields stand in
+    /// `desired` is the object of an apply; a deletion has no use for it. An apply is one write. A [`Verb::Replace`] deletes and creates only where fields stand in
     /// the way that cannot change, and only after the server agreed that the new object is valid.
     /// An applied definition counts as done once its kinds are served.
     pub async fn perform(
         &self,
         permit: &Permit,
         step: &Step,
-        desired: Option<&Value>,
+        desired: &Value,
     ) -> Result<Done, TargetError> {
         let what = || step.key.to_string();
         let act = if step.verb == Verb::Delete { Act::Delete } else { Act::Apply };
@@ -147,7 +142,9 @@ impl KubeTarget {
         if step.verb == Verb::Delete {
             return self.delete(step).await;
         }
-        let desired = desired.ok_or_else(|| TargetError::NoObject { what: what() })?;
+        if Key::of(desired).is_none_or(|key| key.identity() != step.key.identity()) {
+            return Err(TargetError::NoObject { what: what() });
+        }
         if !step.merge && step.seen.as_ref().is_some_and(|seen| !seen.edited_by.is_empty()) {
             self.take_back(&step.key).await?;
         }
@@ -201,9 +198,16 @@ impl KubeTarget {
         }
     }
 
-    /// Forgets an object's last look, so that the next change of it counts as somebody else's.
-    pub fn forget(&self, key: &Key) {
-        self.stamp(key, None);
+    /// Takes note that the objects that a plan found up to date are right as they were observed,
+    /// so that watches report them when they change and not before.
+    ///
+    /// Not for previews: what a preview saw, no run has dealt with.
+    pub fn found_right(&self, plan: &Plan, live: &LiveSet) {
+        for (key, hold) in &plan.left {
+            if let (Hold::UpToDate, Some(Live::Object(live))) = (hold, live.get(key)) {
+                self.settle(key, Some(live.look));
+            }
+        }
     }
 
     /// Whether every served version of a definition is among the kinds that can be asked for.
@@ -225,7 +229,7 @@ impl KubeTarget {
         match self.send(&call).await? {
             Answer::Ok(code, object) => {
                 let live = self.read(&object);
-                self.stamp(&step.key, Some(&object));
+                self.settle(&step.key, Some(live.look));
                 let change = change(code, step, &live);
                 Ok(Done { change, uid: live.uid, owned: live.owned })
             }
@@ -294,7 +298,7 @@ impl KubeTarget {
         };
         match self.send(&call).await? {
             Answer::Ok(..) | Answer::Missing(_) => {
-                self.stamp(key, None);
+                self.settle(key, None);
                 if is_definition(&key.gvk) {
                     self.kinds.clear().await;
                 }
@@ -397,18 +401,23 @@ impl KubeTarget {
         }
     }
 
-    fn stamp(&self, key: &Key, object: Option<&Value>) {
-        let mut stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-        match object.and_then(|object| object.get("metadata")) {
-            Some(metadata) => stamps.insert(Id::from(key), Stamp::of(metadata)),
-            None => stamps.remove(&Id::from(key)),
+    fn settle(&self, key: &Key, look: Option<Digest>) {
+        let mut looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        match look {
+            Some(look) => looks.insert(Id::from(key), look),
+            None => looks.remove(&Id::from(key)),
         };
     }
 
-    /// Whether this is what the object looked like when it was last seen here.
-    pub(crate) fn is_known(&self, key: &Key, stamp: Option<&Stamp>) -> bool {
-        let stamps = self.stamps.lock().unwrap_or_else(PoisonError::into_inner);
-        stamps.get(&Id::from(key)) == stamp
+    /// What the object looked like when it was last right; `None` where we know of none.
+    pub(crate) fn look(&self, key: &Key) -> Option<Digest> {
+        let looks = self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.get(&Id::from(key)).copied()
+    }
+
+    /// Forgets an object that went away.
+    pub(crate) fn lost(&self, key: &Key) {
+        self.settle(key, None);
     }
 }
 

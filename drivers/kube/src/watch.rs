@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fixpoint_base::{Chain, Digest, Gvk, Key, canonical};
-use fixpoint_plan::Owner;
+use fixpoint_base::{Chain, Digest, Gvk, Key};
+use fixpoint_plan::{Owner, fingerprint};
 use futures::{Stream, StreamExt};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, ObjectMeta, PartialObjectMeta};
 use kube::runtime::{WatchStreamExt, watcher};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -58,58 +58,6 @@ pub struct Drift {
     pub owner: Option<Owner>,
     /// Whether it is gone, or lost our label.
     pub gone: bool,
-}
-
-/// What an object looked like, as far as metadata tell.
-///
-/// Where the server counts generations a status changes nothing; where it does not, every new
-/// version counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stamp(Digest);
-
-impl Stamp {
-    /// Of an object's `metadata`.
-    pub fn of(metadata: &Value) -> Self {
-        let map = |field: &str| match metadata.get(field) {
-            Some(Value::Object(map)) => Value::Object(map.clone()),
-            _ => json!({}),
-        };
-        let generation = metadata.get("generation").and_then(Value::as_i64);
-        let version = metadata.get("resourceVersion").and_then(Value::as_str);
-        Self::make(
-            metadata.get("uid").and_then(Value::as_str),
-            generation,
-            version,
-            [map("labels"), map("annotations")],
-            metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null()),
-        )
-    }
-
-    fn of_meta(meta: &ObjectMeta) -> Self {
-        Self::make(
-            meta.uid.as_deref(),
-            meta.generation,
-            meta.resource_version.as_deref(),
-            [
-                json!(meta.labels.clone().unwrap_or_default()),
-                json!(meta.annotations.clone().unwrap_or_default()),
-            ],
-            meta.deletion_timestamp.is_some(),
-        )
-    }
-
-    fn make(
-        uid: Option<&str>,
-        generation: Option<i64>,
-        version: Option<&str>,
-        [labels, annotations]: [Value; 2],
-        deleting: bool,
-    ) -> Self {
-        // A generation of zero is one that the server does not count.
-        let generation = generation.filter(|generation| *generation > 0);
-        let version = version.filter(|_| generation.is_none());
-        Self(canonical::digest(&json!([uid, generation, version, labels, annotations, deleting])))
-    }
 }
 
 /// After this long a watch that could not be kept is tried again.
@@ -219,7 +167,7 @@ struct Follower {
     id: WatchId,
     drifts: mpsc::Sender<Drift>,
     /// What each object looked like when it was last seen by this watch.
-    last: HashMap<(String, String), Stamp>,
+    last: HashMap<(String, String), Digest>,
 }
 
 impl Follower {
@@ -267,7 +215,7 @@ impl Follower {
     /// Listens until the watch ends for good; `None` where the kind has to be looked up again.
     async fn listen(&mut self, events: impl Stream<Item = Event>) -> Option<End> {
         let mut events = std::pin::pin!(events);
-        let mut listed: HashMap<(String, String), Stamp> = HashMap::new();
+        let mut listed: HashMap<(String, String), Digest> = HashMap::new();
         while let Some(event) = events.next().await {
             let drifts = match event {
                 Ok(watcher::Event::Init) => {
@@ -276,23 +224,23 @@ impl Follower {
                 }
                 Ok(watcher::Event::InitApply(object)) => {
                     let name = name(&object);
-                    let stamp = Stamp::of_meta(&object.metadata);
-                    let drift = self.compare(&object, &name, &stamp);
-                    listed.insert(name, stamp);
+                    let seen = look(&object.metadata);
+                    let drift = self.compare(&object, &name, seen);
+                    listed.insert(name, seen);
                     drift.into_iter().collect()
                 }
                 Ok(watcher::Event::InitDone) => self.settle(std::mem::take(&mut listed)),
                 Ok(watcher::Event::Apply(object)) => {
                     let name = name(&object);
-                    let stamp = Stamp::of_meta(&object.metadata);
-                    let drift = self.compare(&object, &name, &stamp);
-                    self.last.insert(name, stamp);
+                    let seen = look(&object.metadata);
+                    let drift = self.compare(&object, &name, seen);
+                    self.last.insert(name, seen);
                     drift.into_iter().collect()
                 }
                 Ok(watcher::Event::Delete(object)) => {
                     let name = name(&object);
                     self.last.remove(&name);
-                    self.missed(&name, owner(&object)).into_iter().collect()
+                    vec![self.missed(&name, owner(&object))]
                 }
                 // The watcher goes on by itself; a closed door or a vanished kind does not open.
                 Err(err) => match status_code(&err) {
@@ -318,37 +266,46 @@ impl Follower {
         &self,
         object: &PartialObjectMeta<DynamicObject>,
         name: &(String, String),
-        stamp: &Stamp,
+        look: Digest,
     ) -> Option<Drift> {
         let key = self.key(name);
-        if self.last.get(name) == Some(stamp) || self.target.is_known(&key, Some(stamp)) {
+        if self.last.get(name) == Some(&look) || self.target.look(&key) == Some(look) {
             return None;
         }
         Some(Drift { key, owner: owner(object), gone: false })
     }
 
     /// After a new list: what was there before and is not listed went away unseen.
-    fn settle(&mut self, listed: HashMap<(String, String), Stamp>) -> Vec<Drift> {
+    fn settle(&mut self, listed: HashMap<(String, String), Digest>) -> Vec<Drift> {
         let before = std::mem::replace(&mut self.last, listed);
         before
             .keys()
             .filter(|name| !self.last.contains_key(*name))
-            .filter_map(|name| self.missed(name, None))
+            .map(|name| self.missed(name, None))
             .collect()
     }
 
-    /// An object that is gone, unless it was us who deleted it.
-    fn missed(&self, name: &(String, String), owner: Option<Owner>) -> Option<Drift> {
+    /// An object that is gone. Our own deletions are told too: who keeps it no longer names it.
+    fn missed(&self, name: &(String, String), owner: Option<Owner>) -> Drift {
         let key = self.key(name);
-        if self.target.is_known(&key, None) {
-            return None;
-        }
-        Some(Drift { key, owner, gone: true })
+        self.target.lost(&key);
+        Drift { key, owner, gone: true }
     }
 
     fn key(&self, (namespace, name): &(String, String)) -> Key {
         Key::new(self.id.gvk.clone(), namespace, name)
     }
+}
+
+fn look(meta: &ObjectMeta) -> Digest {
+    fingerprint::look(&json!({
+        "uid": meta.uid,
+        "generation": meta.generation,
+        "resourceVersion": meta.resource_version,
+        "labels": meta.labels,
+        "annotations": meta.annotations,
+        "deletionTimestamp": meta.deletion_timestamp.as_ref().map(|_| true),
+    }))
 }
 
 fn name(object: &PartialObjectMeta<DynamicObject>) -> (String, String) {

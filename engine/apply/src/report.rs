@@ -146,16 +146,13 @@ impl Report {
     /// It names what is there by this delivery's hand or may be: a failed apply may have arrived,
     /// so it counts; an object that had to go and did not stays named, so that a later run still
     /// knows. A partial run never loses an entry.
-    pub fn inventory(&self, plan: &Plan, desired: &DesiredSet, old: &Inventory) -> Inventory {
+    pub fn inventory(&self, plan: &Plan, old: &Inventory) -> Inventory {
         let mut new = old.clone();
         for (key, hold) in &plan.left {
-            match (desired.get(key).is_some(), hold) {
-                (true, Hold::OwnedByOther { .. }) => new.remove(key),
-                // Neither made nor let go by this run: as it was.
-                (true, Hold::WaitsForCrd { .. } | Hold::Unreadable { .. } | Hold::Terminating) => {}
-                (true, _) => new.insert(key),
-                (false, hold) if hold.is_remembered() => {}
-                (false, _) => new.remove(key),
+            match keeping(hold) {
+                Keeping::Name => new.insert(key),
+                Keeping::LetGo => new.remove(key),
+                Keeping::AsItWas => {}
             }
         }
         for (step, fate) in &self.fates {
@@ -181,6 +178,37 @@ impl Report {
                 None => memory.remove(&step.key),
             }
         }
+    }
+}
+
+/// What a hold means for the inventory.
+enum Keeping {
+    /// The object is there, and ours.
+    Name,
+    /// The object is not ours, not there, or left to itself.
+    LetGo,
+    /// This run neither made nor let go of it.
+    AsItWas,
+}
+
+fn keeping(hold: &Hold) -> Keeping {
+    match hold {
+        Hold::UpToDate | Hold::CreateOnly => Keeping::Name,
+        Hold::OwnedByOther { .. }
+        | Hold::DeletionProtected
+        | Hold::PruneOff
+        | Hold::NotOurs { .. }
+        | Hold::HandedOver { .. }
+        | Hold::Gone => Keeping::LetGo,
+        Hold::Disabled
+        | Hold::IgnoredBySsa
+        | Hold::Unreadable { .. }
+        | Hold::Terminating
+        | Hold::RenderIncomplete
+        | Hold::GuardedDeletion { .. }
+        | Hold::WaitsForCrd { .. }
+        | Hold::DependsOnFailed { .. }
+        | Hold::PartialApply => Keeping::AsItWas,
     }
 }
 

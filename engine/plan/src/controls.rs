@@ -23,13 +23,13 @@ pub enum Ssa {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Controls {
     /// `reconcile: disabled`.
-    pub disabled: bool,
+    pub reconcile_disabled: bool,
     /// `ssa: …`; an unknown value is the default.
     pub ssa: Ssa,
     /// `force: enabled`.
     pub force: bool,
     /// `prune: disabled`.
-    pub keep: bool,
+    pub prune_disabled: bool,
 }
 
 impl Controls {
@@ -49,10 +49,10 @@ impl Controls {
                 .find(|(value, _)| says("ssa", value))
                 .map_or(Ssa::Override, |(_, ssa)| ssa);
         Self {
-            disabled: says("reconcile", "disabled"),
+            reconcile_disabled: says("reconcile", "disabled"),
             ssa,
             force: says("force", "enabled"),
-            keep: says("prune", "disabled"),
+            prune_disabled: says("prune", "disabled"),
         }
     }
 }
@@ -75,7 +75,12 @@ mod tests {
         }});
         assert_eq!(
             Controls::of(&object),
-            Controls { disabled: true, ssa: Ssa::IfNotPresent, force: true, keep: true }
+            Controls {
+                reconcile_disabled: true,
+                ssa: Ssa::IfNotPresent,
+                force: true,
+                prune_disabled: true
+            }
         );
     }
 

@@ -91,7 +91,7 @@ impl Scene<'_> {
 
     fn decide_wanted(&self, wanted: &Wanted, live: Option<&Live>) -> Decision {
         use Decision::{Act, Leave};
-        if wanted.controls.disabled {
+        if wanted.controls.reconcile_disabled {
             return Leave(Hold::Disabled);
         }
         if wanted.controls.ssa == Ssa::Ignore {
@@ -109,7 +109,7 @@ impl Scene<'_> {
 
     fn decide_present(&self, wanted: &Wanted, live: &LiveObject) -> Decision {
         use Decision::{Act, Leave};
-        if live.controls.disabled {
+        if live.controls.reconcile_disabled {
             return Leave(Hold::Disabled);
         }
         if live.controls.ssa == Ssa::Ignore {
@@ -201,10 +201,10 @@ impl Scene<'_> {
         if live.owner.as_ref() != Some(self.owner) {
             return Err(Hold::NotOurs { owner: live.owner.clone() });
         }
-        if live.controls.keep {
+        if live.controls.prune_disabled {
             return Err(Hold::DeletionProtected);
         }
-        if live.controls.disabled {
+        if live.controls.reconcile_disabled {
             return Err(Hold::Disabled);
         }
         if live.controls.ssa == Ssa::Ignore {

@@ -35,6 +35,29 @@ pub fn owned_digest(live: &Value, manager: &str, secret_key: &[u8]) -> Option<Di
     Some(digest_as(secret, &Value::Array(parts), secret_key))
 }
 
+/// Digests what an object's `metadata` show, so that a watch that carries nothing else can tell
+/// whether the object is as it was: its uid, labels, annotations, whether it is being deleted, and
+/// its generation; where the server counts none, its version.
+pub fn look(metadata: &Value) -> Digest {
+    let map = |field: &str| match metadata.get(field) {
+        Some(Value::Object(map)) => Value::Object(map.clone()),
+        _ => Value::Object(Map::new()),
+    };
+    let generation =
+        metadata.get("generation").and_then(Value::as_i64).filter(|generation| *generation > 0);
+    // A status moves the version and not the generation; it is nobody's drift.
+    let version = metadata.get("resourceVersion").filter(|_| generation.is_none());
+    let deleting = metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null());
+    canonical::digest(&Value::Array(vec![
+        metadata.get("uid").cloned().unwrap_or_default(),
+        generation.into(),
+        version.cloned().unwrap_or_default(),
+        map("labels"),
+        map("annotations"),
+        deleting.into(),
+    ]))
+}
+
 /// The managers whose fields are ours to take back, so that what people change by hand reverts:
 /// every `kubectl` (edit, patch, label, client- and server-side apply), the stand-in that an API
 /// server writes for changes before the first apply, and ourselves where we did not apply.

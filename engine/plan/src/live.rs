@@ -47,6 +47,8 @@ pub struct LiveObject {
     pub controls: Controls,
     /// Whether it is being deleted.
     pub deleting: bool,
+    /// What its metadata looked like, for a watch to compare with.
+    pub look: Digest,
 }
 
 impl LiveObject {
@@ -63,6 +65,7 @@ impl LiveObject {
             edited_by: fingerprint::foldable_managers(object, manager),
             controls: Controls::of(object),
             deleting: !text("/metadata/deletionTimestamp").is_empty(),
+            look: fingerprint::look(object.get("metadata").unwrap_or(&Value::Null)),
         }
     }
 }

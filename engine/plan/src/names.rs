@@ -81,7 +81,7 @@ mod tests {
             the namespace "a/b" is not a DNS label
             the kind "ConfigMap/x" is not a word
             the API version "b/c" is not a word like v1
-            the API group "../x" is not a DNS name
+            the API group ".." is not a DNS name
             the name "b c" cannot be part of a path
         "#]]
         .assert_eq(&out);

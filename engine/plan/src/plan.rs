@@ -204,30 +204,6 @@ impl Hold {
         }
     }
 
-    /// Whether an object that is no longer wanted stays in the inventory, so that a later run
-    /// still knows that it has to go.
-    pub fn is_remembered(&self) -> bool {
-        match self {
-            Self::Unreadable { .. }
-            | Self::Terminating
-            | Self::RenderIncomplete
-            | Self::GuardedDeletion { .. }
-            | Self::DependsOnFailed { .. }
-            | Self::PartialApply => true,
-            Self::UpToDate
-            | Self::Disabled
-            | Self::IgnoredBySsa
-            | Self::CreateOnly
-            | Self::OwnedByOther { .. }
-            | Self::DeletionProtected
-            | Self::PruneOff
-            | Self::NotOurs { .. }
-            | Self::HandedOver { .. }
-            | Self::Gone
-            | Self::WaitsForCrd { .. } => false,
-        }
-    }
-
     /// The name of the variant, as the wire form has it.
     pub fn name(&self) -> &'static str {
         match self {
