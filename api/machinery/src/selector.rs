@@ -384,7 +384,7 @@ impl FieldSelector {
             let same = match found {
                 None | Some(Value::Null) => value.is_empty(),
                 Some(Value::String(found)) => found == value,
-                Some(other) => other.to_string() == *value,
+                Some(other) => other.to_string().as_str() == value.as_str(),
             };
             same == *equal
         })

@@ -8,6 +8,7 @@ mod error;
 mod format;
 mod parse;
 mod pattern;
+mod rules;
 mod shape;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use error::{FieldError, FieldErrorKind};
 #[derive(Debug, Clone)]
 pub struct Schema {
     root: Node,
+    warnings: Vec<String>,
 }
 
 /// One place of a schema.
@@ -41,6 +43,9 @@ struct Node {
     default: Option<Value>,
     list: ListType,
     checks: Checks,
+    rules: Option<rules::Rules>,
+    /// Whether there are rules here or below: where there are none, nothing is walked for them.
+    has_rules: bool,
 }
 
 /// The JSON type of a value.
@@ -95,7 +100,13 @@ impl Schema {
     /// # Errors
     /// Every place where the schema is not structural.
     pub fn parse(schema: &Value) -> Result<Self, Vec<FieldError>> {
-        parse::parse(schema).map(|root| Self { root })
+        parse::parse(schema).map(|(root, warnings)| Self { root, warnings })
+    }
+
+    /// What the schema asks for and does not get: CEL rules that cannot be compiled here are not
+    /// enforced. One sentence each, for the `Warning` header of the request that brings the CRD.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Drops the fields that the schema does not name; returns their paths (`spec.foo[0].bar`).
@@ -108,7 +119,7 @@ impl Schema {
         shape::default(&self.root, object);
     }
 
-    /// Lists everything about an object that the schema does not allow.
+    /// Lists everything about an object that the schema does not allow, its CEL rules among it.
     pub fn validate(&self, object: &Value) -> Vec<FieldError> {
         validate::validate(&self.root, object)
     }

@@ -6,13 +6,14 @@
 use regex::Regex;
 use serde_json::Value;
 
+use super::rules::Rules;
 use super::{Additional, Checks, FieldError, FieldErrorKind, ListType, Node, Type, pattern};
 
 /// As deep as a document may be.
 const MAX_DEPTH: usize = 64;
 
-pub(super) fn parse(schema: &Value) -> Result<Node, Vec<FieldError>> {
-    let mut reader = Reader { errors: Vec::new() };
+pub(super) fn parse(schema: &Value) -> Result<(Node, Vec<String>), Vec<FieldError>> {
+    let mut reader = Reader { errors: Vec::new(), warnings: Vec::new() };
     let mut root = reader.node(schema, "", Place::Root, MAX_DEPTH);
     if root.kind.is_some_and(|kind| kind != Type::Object) {
         let found = schema["type"].clone();
@@ -21,7 +22,7 @@ pub(super) fn parse(schema: &Value) -> Result<Node, Vec<FieldError>> {
     // The root is a resource, whatever else it is.
     root.embedded = true;
     reader.check_defaults(&root, "");
-    if reader.errors.is_empty() { Ok(root) } else { Err(reader.errors) }
+    if reader.errors.is_empty() { Ok((root, reader.warnings)) } else { Err(reader.errors) }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,7 @@ enum Place {
 
 struct Reader {
     errors: Vec<FieldError>,
+    warnings: Vec<String>,
 }
 
 fn join(path: &str, field: &str) -> String {
@@ -76,6 +78,8 @@ impl Reader {
         self.list(schema, &mut node, path);
         if place == Place::Junctor {
             self.check_junctor(schema, path);
+        } else {
+            self.rules(schema, &mut node, path);
         }
         node
     }
@@ -257,6 +261,19 @@ impl Reader {
                 None
             }
         }
+    }
+
+    fn rules(&mut self, schema: &Value, node: &mut Node, path: &str) {
+        let (rules, refused) = Rules::compile(schema);
+        let path = join(path, "x-kubernetes-validations");
+        self.warnings.extend(
+            refused.into_iter().map(|(at, why)| format!("{path}[{at}] is not enforced: {why}")),
+        );
+        let below = node.properties.values().any(|child| child.has_rules)
+            || node.items.as_ref().is_some_and(|items| items.has_rules)
+            || matches!(&node.additional, Some(Additional::Only(child)) if child.has_rules);
+        node.has_rules = rules.is_some() || below;
+        node.rules = rules;
     }
 
     fn check_junctor(&mut self, schema: &Value, path: &str) {

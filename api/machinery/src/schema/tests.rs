@@ -269,6 +269,67 @@ fn what_was_wrong_before_may_stay() {
     assert_eq!(schema.validate_update(&json!({"spec": {"x": "other"}}), &old).len(), 1);
 }
 
+#[test]
+fn schemas_are_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Schema>();
+}
+
+#[test]
+fn rules() {
+    let of = json!({"type": "object",
+        "properties": {"kind": {"type": "string"}, "url": {"type": "string"},
+            "size": {"type": "integer"},
+            "ports": {"type": "array", "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+                "items": {"type": "object", "required": ["name"],
+                    "properties": {"name": {"type": "string"}, "port": {"type": "integer"}},
+                    "x-kubernetes-validations": [
+                        {"rule": "self.port == oldSelf.port", "message": "ports do not change"}]}}},
+        "x-kubernetes-validations": [
+            {"rule": "self.kind == 'x' || has(self.url)", "message": "url is required here"},
+            {"rule": "!has(self.size) || self.size * 2 < 10",
+                "messageExpression": "'too big: ' + string(self.size)", "fieldPath": ".size",
+                "reason": "FieldValueForbidden"}]});
+    check(of.clone(), json!({"kind": "x"}), &[]);
+    check(
+        of.clone(),
+        json!({"kind": "y"}),
+        &["spec.x: Invalid value: \"object\": url is required here"],
+    );
+    check(of.clone(), json!({"kind": "x", "size": 5}), &["spec.x.size: Forbidden: too big: 5"]);
+    check(
+        of.clone(),
+        json!({"kind": 1}),
+        &[
+            "spec.x.kind: Invalid value: \"integer\": spec.x.kind in body must be of type string: \
+             \"integer\"",
+            "<nil>: Invalid value: \"null\": some validation rules were not checked because the \
+             object was invalid; correct the existing errors to complete validation",
+        ],
+    );
+    let schema = schema(of);
+    let with = |ports: Value| json!({"spec": {"x": {"kind": "x", "ports": ports}}});
+    let old = with(json!([{"name": "a", "port": 1}, {"name": "b", "port": 2}]));
+    let moved = with(json!([{"name": "b", "port": 2}, {"name": "c", "port": 9}]));
+    assert_eq!(schema.validate_update(&moved, &old), []);
+    let changed = with(json!([{"name": "b", "port": 1}]));
+    assert_eq!(
+        schema.validate_update(&changed, &old)[0].to_string(),
+        "spec.x.ports[0]: Invalid value: \"object\": ports do not change"
+    );
+}
+
+#[test]
+fn rules_that_cannot_run_are_named_and_not_enforced() {
+    let schema = schema(json!({"type": "object", "properties": {},
+        "x-kubernetes-validations": [{"rule": "self.("}, {"rule": "false", "message": "never"}]}));
+    assert_eq!(schema.warnings().len(), 1);
+    let start = "properties[spec].properties[x].x-kubernetes-validations[0] is not enforced: ";
+    assert!(schema.warnings()[0].starts_with(start), "{:?}", schema.warnings());
+    assert_eq!(schema.validate(&json!({"spec": {"x": {}}})).len(), 1);
+}
+
 fn any_json() -> impl Strategy<Value = Value> {
     let keys = [
         "type",

@@ -2,26 +2,23 @@
 //!
 //! In: a node and a value. Out: every error, in the words of kube-apiserver, at most a hundred.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Additional, Checks, FieldError, FieldErrorKind, ListType, Node, Type, format};
+use super::{Additional, Checks, FieldError, FieldErrorKind, ListType, Node, Type, format, rules};
 
 /// One bad object should not answer with megabytes.
 const MAX_ERRORS: usize = 100;
 
 pub(super) fn validate(node: &Node, value: &Value) -> Vec<FieldError> {
-    let mut errors = Vec::new();
-    check(node, value, "", &mut errors);
-    errors.truncate(MAX_ERRORS);
-    errors
+    validate_with(node, value, None)
 }
 
 pub(super) fn validate_update(node: &Node, value: &Value, old: &Value) -> Vec<FieldError> {
-    let mut errors = validate(node, value);
+    let mut errors = validate_with(node, value, Some(old));
     if !errors.is_empty() {
-        let before = validate(node, old);
+        let before = validate_with(node, old, None);
         errors.retain(|err| {
             err.path.is_empty()
                 || !before.contains(err)
@@ -29,6 +26,39 @@ pub(super) fn validate_update(node: &Node, value: &Value, old: &Value) -> Vec<Fi
         });
     }
     errors
+}
+
+fn validate_with(node: &Node, value: &Value, old: Option<&Value>) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    check(node, value, "", &mut errors);
+    errors.truncate(MAX_ERRORS);
+    if node.has_rules {
+        if errors.iter().any(blocks_rules) {
+            let detail = "some validation rules were not checked because the object was invalid; \
+                          correct the existing errors to complete validation";
+            errors.push(FieldError::invalid("", Value::Null, detail));
+        } else {
+            rules::check(node, value, old, "", &mut errors);
+            errors.truncate(MAX_ERRORS);
+        }
+    }
+    errors
+}
+
+/// Rules may rely on the shape of a value; where that is wrong they would only add noise.
+fn blocks_rules(err: &FieldError) -> bool {
+    match err.kind {
+        FieldErrorKind::NotSupported
+        | FieldErrorKind::Required
+        | FieldErrorKind::TooLong
+        | FieldErrorKind::TooMany
+        | FieldErrorKind::TypeInvalid => true,
+        FieldErrorKind::NotFound
+        | FieldErrorKind::Duplicate
+        | FieldErrorKind::Invalid
+        | FieldErrorKind::Forbidden
+        | FieldErrorKind::Internal => false,
+    }
 }
 
 /// The value at `spec.items[0].name`.
@@ -50,11 +80,11 @@ fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     Some(here)
 }
 
-fn child(path: &str, key: &str) -> String {
+pub(super) fn child(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-fn type_name(value: &Value) -> &'static str {
+pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "boolean",
@@ -262,6 +292,23 @@ fn check_count(
     }
 }
 
+/// What tells an item apart from the others; `None` in lists that do not tell.
+pub(super) fn item_key(list: &ListType, of: Option<&Node>, item: &Value) -> Option<Value> {
+    match list {
+        ListType::Atomic => None,
+        ListType::Set => Some(item.clone()),
+        ListType::Map(keys) => {
+            let default = |key: &String| of?.properties.get(key)?.default.clone();
+            let map = item.as_object()?;
+            let pick = |key: &String| {
+                let value = map.get(key).cloned().or_else(|| default(key))?;
+                Some((key.clone(), value))
+            };
+            Some(Value::Object(keys.iter().filter_map(pick).collect()))
+        }
+    }
+}
+
 fn check_distinct(
     list: &ListType,
     of: Option<&Node>,
@@ -269,28 +316,10 @@ fn check_distinct(
     path: &str,
     errors: &mut Vec<FieldError>,
 ) {
-    let key = |item: &Value| -> Option<Value> {
-        match list {
-            ListType::Atomic => None,
-            ListType::Set => Some(item.clone()),
-            ListType::Map(keys) => {
-                let default = |key: &String| of?.properties.get(key)?.default.clone();
-                let map = item.as_object()?;
-                let pick = |key: &String| {
-                    let value = map.get(key).cloned().or_else(|| default(key))?;
-                    Some((key.clone(), value))
-                };
-                Some(Value::Object(keys.iter().filter_map(pick).collect()))
-            }
-        }
-    };
-    let mut seen: BTreeMap<String, bool> = BTreeMap::new();
+    let mut seen = BTreeSet::new();
     for (at, item) in items.iter().enumerate() {
-        let Some(key) = key(item) else { continue };
-        let told = seen.entry(fixpoint_base::canonical::to_string(&key));
-        let first = matches!(told, std::collections::btree_map::Entry::Vacant(_));
-        told.or_insert(true);
-        if !first {
+        let Some(key) = item_key(list, of, item) else { continue };
+        if !seen.insert(fixpoint_base::canonical::to_string(&key)) {
             errors.push(FieldError::duplicate(format!("{path}[{at}]"), key));
         }
     }
