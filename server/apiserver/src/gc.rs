@@ -16,7 +16,7 @@ use crate::kinds::{DEFINITIONS, EVENTS, Kind, NAMESPACES};
 use crate::server::Server;
 use crate::store::state::{Page, Ref};
 use crate::store::writer::Applied;
-use crate::store::{Change, EventKind, Guard, Name, Object, Refused, Resource, State, Write};
+use crate::store::{Change, EventKind, Guard, Meta, Name, Object, Refused, Resource, State, Write};
 use crate::verbs::commit::{Committed, current, refusal};
 use crate::verbs::delete::{CLEANUP, FOREGROUND, ORPHAN};
 use crate::verbs::options::{DeleteOptions, Propagation};
@@ -381,10 +381,13 @@ async fn remove_namespace(server: &Server, name: &Name) -> Result<(), Failure> {
     if already && !finished {
         return Ok(()); // waits for finalizers of others
     }
+    let meta = Meta::of(&value)
+        .map_err(|err| status::internal(format!("metadata of {}: {err}", name.name)))?;
     let write = Write {
         resource: item.0.clone(),
         name: name.clone(),
         expect: Some(object.revision),
+        meta,
         change: if finished { Change::Remove(value) } else { Change::Put(value) },
         guards: vec![Guard::Empty(name.name.clone())],
     };

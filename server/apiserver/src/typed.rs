@@ -62,7 +62,11 @@ pub fn validate(kind: &Kind, old: Option<&Value>, new: &Value) -> Vec<FieldError
         ("", "configmaps") => validate_config_map(old, new),
         ("" | "events.k8s.io", "events") => validate_event(new),
         ("coordination.k8s.io", "leases") => validate_lease(new),
-        (APIEXTENSIONS, "customresourcedefinitions") => Crd::read(new).err().unwrap_or_default(),
+        (APIEXTENSIONS, "customresourcedefinitions") => {
+            let mut errors = Crd::read(new).err().unwrap_or_default();
+            errors.extend(old.map(|old| crd::validate_update(new, old)).unwrap_or_default());
+            errors
+        }
         _ => validate_shape(new),
     }
 }

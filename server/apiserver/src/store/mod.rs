@@ -8,6 +8,6 @@ pub mod persist;
 pub mod state;
 pub mod writer;
 
-pub use object::{Name, Object, Owner, Resource};
+pub use object::{Meta, Name, Object, Resource};
 pub use state::{Event, EventKind, State};
 pub use writer::{Change, Guard, Refused, Store, Write};

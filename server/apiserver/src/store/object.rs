@@ -128,7 +128,7 @@ impl Object {
 }
 
 /// The fields of `metadata` that the server itself needs.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Meta {
     #[serde(default)]
@@ -140,7 +140,7 @@ pub struct Meta {
     deletion_timestamp: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OwnerReference {
     #[serde(default)]
@@ -155,7 +155,18 @@ struct Envelope {
 }
 
 impl Meta {
+    /// Reads the fields from an object.
+    ///
+    /// # Errors
+    /// When one of them has the wrong type.
+    pub fn of(object: &Value) -> Result<Self, serde_json::Error> {
+        object.get("metadata").map_or_else(|| Ok(Self::default()), Self::deserialize)
+    }
+
     /// Reads the fields from an object's text.
+    ///
+    /// # Errors
+    /// As [`Meta::of`].
     pub fn parse(json: &[u8]) -> Result<Self, serde_json::Error> {
         Ok(serde_json::from_slice::<Envelope>(json)?.metadata)
     }

@@ -172,7 +172,7 @@ mod tests {
         );
         let mut state = State::new();
         replay(&mut state, &record).unwrap();
-        assert_eq!((state.revision(), state.count()), (8, 0));
+        assert_eq!((state.revision(), state.all().count()), (8, 0));
         let events = state.events_after(&resource, 6, 10).unwrap();
         assert_eq!(events[0].object.json(), a.json());
         assert_eq!(events[1].kind, EventKind::Deleted);
@@ -186,7 +186,7 @@ mod tests {
         for record in snapshot(9, &all) {
             replay(&mut state, &record).unwrap();
         }
-        assert_eq!((state.revision(), state.oldest(), state.count()), (9, 9, 1));
+        assert_eq!((state.revision(), state.oldest(), state.all().count()), (9, 9, 1));
         assert!(state.events_after(&resource, 8, 1).is_err());
         assert!(state.events_after(&resource, 9, 1).unwrap().is_empty());
     }

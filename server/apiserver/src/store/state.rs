@@ -59,7 +59,6 @@ pub struct State {
     dependents: HashMap<String, BTreeSet<Ref>>,
     uids: HashMap<String, Ref>,
     bytes: u64,
-    count: usize,
 }
 
 #[derive(Debug)]
@@ -105,11 +104,6 @@ impl State {
     /// The oldest revision that a watch can resume from.
     pub fn oldest(&self) -> u64 {
         self.oldest
-    }
-
-    /// Number of objects.
-    pub fn count(&self) -> usize {
-        self.count
     }
 
     /// Bytes that all objects take.
@@ -300,7 +294,6 @@ impl State {
 
     fn index(&mut self, resource: &Resource, object: &Object) {
         self.bytes += object.size() as u64;
-        self.count += 1;
         self.uids.insert(object.uid.clone(), (resource.clone(), object.name.clone()));
         for owner in &object.owners {
             self.dependents
@@ -312,7 +305,6 @@ impl State {
 
     fn forget_indexes(&mut self, resource: &Resource, object: &Object) {
         self.bytes -= object.size() as u64;
-        self.count -= 1;
         self.uids.remove(&object.uid);
         let this = (resource.clone(), object.name.clone());
         for owner in &object.owners {

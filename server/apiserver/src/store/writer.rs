@@ -47,6 +47,8 @@ pub struct Write {
     pub expect: Option<u64>,
     /// What to do.
     pub change: Change,
+    /// The metadata of the value in `change`.
+    pub meta: Meta,
     /// What else must hold.
     pub guards: Vec<Guard>,
 }
@@ -390,7 +392,7 @@ impl Head<'_> {
     }
 
     fn decide(&mut self, write: &mut Write, revision: u64) -> Result<Applied, Refused> {
-        let Write { resource, name, expect, change, guards } = write;
+        let Write { resource, name, expect, change, meta, guards } = write;
         let found = self.get(resource, name).map(|object| object.revision);
         if found != *expect {
             return Err(Refused::Stale);
@@ -403,7 +405,7 @@ impl Head<'_> {
             Change::Put(value) => (EventKind::Modified, value),
             Change::Remove(value) => (EventKind::Deleted, value),
         };
-        let object = Arc::new(seal(kind, revision, name.clone(), value));
+        let object = Arc::new(seal(kind, revision, name.clone(), meta.clone(), value));
         let after = (kind != EventKind::Deleted).then(|| Arc::clone(&object));
         self.changed.insert((resource.clone(), name.clone()), after);
         Ok(Applied { resource: resource.clone(), kind, object })
@@ -438,12 +440,10 @@ impl Head<'_> {
 }
 
 /// Writes the revision into an object and turns it into bytes.
-fn seal(kind: EventKind, revision: u64, name: Name, value: &mut Value) -> Object {
+fn seal(kind: EventKind, revision: u64, name: Name, meta: Meta, value: &mut Value) -> Object {
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.insert("resourceVersion".to_owned(), revision.to_string().into());
     }
     let json = serde_json::to_vec(value).expect("a JSON value has string keys");
-    // Metadata was checked before the write was asked for.
-    let meta = Meta::parse(&json).unwrap_or_default();
     Object::new(kind, revision, name, meta, &json)
 }

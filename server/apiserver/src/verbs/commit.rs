@@ -11,7 +11,7 @@ use super::Target;
 use crate::convert;
 use crate::kinds::{DEFINITIONS, Kind, NAMESPACES};
 use crate::server::Server;
-use crate::store::{Change, Guard, Name, Object, Refused, Store, Write};
+use crate::store::{Change, Guard, Meta, Name, Object, Refused, Store, Write};
 use crate::wire::Failure;
 
 /// How a write ended.
@@ -62,11 +62,16 @@ impl Server {
         expect: Option<u64>,
         change: Change,
     ) -> Result<Committed, Failure> {
-        if let Change::Put(value) = &change {
-            self.check_size(value)?;
-        }
+        let meta = match &change {
+            Change::Put(value) => {
+                self.check_size(value)?;
+                Meta::of(value)
+            }
+            Change::Remove(value) => Meta::of(value),
+        };
+        let meta = meta.map_err(|err| status::bad_request(format!("metadata: {err}")))?;
         let guards = if expect.is_none() { guards(kind, &name) } else { Vec::new() };
-        let write = Write { resource: kind.resource.clone(), name, expect, change, guards };
+        let write = Write { resource: kind.resource.clone(), name, expect, change, meta, guards };
         let (plural, group) = (kind.plural.clone(), kind.group.clone());
         let object = write.name.name.clone();
         match self.store.write(write).await {

@@ -397,7 +397,9 @@ fn without_bookkeeping(object: &Value) -> Value {
 /// 422 when it has neither.
 pub fn name_new(target: &Target, object: &mut Value) -> Result<bool, Failure> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or("").to_owned();
-    if !text("name").is_empty() {
+    let name = &object["metadata"]["name"];
+    // A name that is no text is there too, and is refused with everything else that is wrong.
+    if !name.is_null() && name.as_str() != Some("") {
         return Ok(false);
     }
     let base = text("generateName");

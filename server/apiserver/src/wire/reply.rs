@@ -31,11 +31,6 @@ impl Failure {
         self.0["message"].as_str().unwrap_or("")
     }
 
-    /// The status itself.
-    pub fn status(&self) -> &Value {
-        &self.0
-    }
-
     /// The answer.
     pub fn into_response(self) -> Response<Body> {
         let code = StatusCode::from_u16(self.code()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
