@@ -27,7 +27,6 @@ const KUSTOMIZATION: &[Row<KustomizationSpec>] = &[
     ("spec.dependsOn[].readyExpr", |spec| spec.depends_on.iter().any(|d| d.ready_expr.is_some())),
     ("spec.healthCheckExprs", |spec| !spec.health_check_exprs.is_empty()),
     ("spec.ignore", |spec| !spec.ignore.is_empty()),
-    ("spec.ignoreMissingComponents", |spec| spec.ignore_missing_components),
     ("spec.kubeConfig", |spec| spec.kube_config.is_some()),
     ("spec.postBuild", |spec| spec.post_build.is_some()),
     ("spec.serviceAccountName", |spec| spec.service_account_name.is_some()),

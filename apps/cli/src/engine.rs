@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use fixpoint_apiserver::{ApiServer, Mount, MountRequest, Options, User, pki::Pki, system_clock};
 use fixpoint_base::Limits;
 use fixpoint_controllers::{Engine, Parts, Stages};
@@ -112,6 +111,7 @@ pub async fn start(settings: Settings) -> Result<Running> {
         client: kube::Client::new(server.service(User::engine()), "default"),
         stores: Arc::new(stores),
         ledger,
+        ledger_dir: Some(settings.data_dir.clone()),
         artifacts,
         clock: system_clock(),
         limits: Limits::default(),
@@ -119,7 +119,6 @@ pub async fn start(settings: Settings) -> Result<Running> {
         local_folders: canonical(&settings.allow_file_sources)?,
         metrics,
     })
-    .await
     .context("could not read the ledger")?;
 
     let now = jiff::Timestamp::now();
@@ -233,6 +232,3 @@ fn write_private(path: &Path, text: &str) -> Result<()> {
     };
     write().with_context(|| format!("could not write {}", path.display()))
 }
-
-/// An answer of the engine's own API.
-pub type Answer = http::Response<Bytes>;

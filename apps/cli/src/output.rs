@@ -60,21 +60,49 @@ pub fn objects(format: Format, objects: &[Value]) -> Result<()> {
     }
 }
 
-/// Prints a table with kubectl's look: upper-case heads, two spaces between columns.
+/// Prints a table with kubectl's look: upper-case heads, columns apart by spaces, nothing cut.
 pub fn table(heads: &[&str], rows: &[Vec<String>]) {
-    let mut table = comfy_table::Table::new();
-    table.load_preset(comfy_table::presets::NOTHING);
-    table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-    table.set_header(heads.iter().map(|head| head.to_uppercase()));
-    for row in rows {
-        table.add_row(row.iter().map(|cell| clean(cell).replace('\n', " ")));
-    }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
-    for text in table.to_string().lines() {
+    let heads = heads.iter().map(|head| head.to_uppercase()).collect();
+    let clean = |row: &Vec<String>| row.iter().map(|cell| one_line(cell)).collect();
+    let lines: Vec<Vec<String>> = std::iter::once(heads).chain(rows.iter().map(clean)).collect();
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
+        .map(|at| lines.iter().map(|cells| width(&cells[at])).max().unwrap_or(0))
+        .collect();
+    for cells in &lines {
+        let mut text = String::new();
+        for (cell, widest) in cells.iter().zip(&widths) {
+            text.push_str(cell);
+            text.push_str(&" ".repeat(widest - width(cell) + 3));
+        }
         line(text.trim_end());
     }
+}
+
+/// A cell may carry our own colours, and nothing else that a terminal acts on.
+fn one_line(cell: &str) -> String {
+    match cell.strip_prefix("\u{1b}[").and_then(|rest| rest.strip_suffix("\u{1b}[0m")) {
+        Some(painted) => match painted.split_once('m') {
+            Some((code, word)) => format!("\u{1b}[{code}m{}\u{1b}[0m", clean(word).replace('\n', " ")),
+            None => clean(cell).replace('\n', " "),
+        },
+        None => clean(cell).replace('\n', " "),
+    }
+}
+
+/// Characters that show.
+fn width(cell: &str) -> usize {
+    let mut shown = 0;
+    let mut escaped = false;
+    for c in cell.chars() {
+        match c {
+            '\u{1b}' => escaped = true,
+            'm' if escaped => escaped = false,
+            _ if escaped => {}
+            _ => shown += 1,
+        }
+    }
+    shown
 }
 
 /// Paints a word: green for good, yellow for waiting, red for bad.
@@ -115,5 +143,17 @@ pub fn took(duration: std::time::Duration) -> String {
         format!("{:.1} s", millis / 1000.0)
     } else {
         format!("{:.0} min", millis / 60_000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_have_no_width_and_nothing_else_gets_through() {
+        assert_eq!(width("\u{1b}[32mTrue\u{1b}[0m"), 4);
+        assert_eq!(one_line("\u{1b}[32mTrue\u{1b}[0m"), "\u{1b}[32mTrue\u{1b}[0m");
+        assert_eq!(one_line("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb c");
     }
 }

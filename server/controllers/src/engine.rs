@@ -27,6 +27,8 @@ pub struct Parts {
     pub stores: Arc<dyn Stores>,
     /// The ledger.
     pub ledger: Ledger,
+    /// The data directory that the ledger is below; `None` for one in memory.
+    pub ledger_dir: Option<PathBuf>,
     /// Where versions are kept.
     pub artifacts: Artifacts,
     /// Tells the time.
@@ -58,11 +60,12 @@ impl Engine {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub async fn new(parts: Parts) -> Result<Self, LedgerError> {
+    pub fn new(parts: Parts) -> Result<Self, LedgerError> {
         let Parts {
             client,
             stores,
             ledger,
+            ledger_dir,
             artifacts,
             clock,
             limits,
@@ -80,7 +83,7 @@ impl Engine {
             target,
             client,
             stores,
-            record: Record::open(ledger).await?,
+            record: Record::open(ledger, ledger_dir)?,
             artifacts,
             world,
             clock,

@@ -5,11 +5,13 @@
 //! That state is read from the ledger alone, so it cannot disagree with it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fixpoint_apply::{Counts, Report};
+use fixpoint_apply::Counts;
 use fixpoint_base::{Digest, canonical};
-use fixpoint_driver_store::{Ledger, LedgerError};
+use fixpoint_driver_store::ledger::verify;
+use fixpoint_driver_store::{Indexed, Ledger, LedgerError, Report};
 use fixpoint_ledger::entry::{
     Ack, Body, Draft, Entry, Input, Observe, Outcome, Prune, Render, Resolve,
     Violation as ViolationEntry,
@@ -110,6 +112,8 @@ impl State {
 /// The ledger and what it amounts to.
 pub struct Record {
     ledger: Ledger,
+    /// The data directory; `None` for one in memory, which cannot be verified as a stranger would.
+    dir: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -118,12 +122,12 @@ impl Record {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub async fn open(ledger: Ledger) -> Result<Self, LedgerError> {
+    pub fn open(ledger: Ledger, dir: Option<PathBuf>) -> Result<Self, LedgerError> {
         let mut state = State::default();
-        for (index, entry) in ledger.entries(0..ledger.len())?.into_iter().enumerate() {
-            state.entry(index as u64, &entry);
+        for Indexed { index, entry } in ledger.entries(0..ledger.size())? {
+            state.entry(index, &entry);
         }
-        Ok(Self { ledger, state: Mutex::new(state) })
+        Ok(Self { ledger, dir, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -394,7 +398,7 @@ impl Record {
         subject: &str,
         intended: &Intended,
         plan: &Plan,
-        report: &Report,
+        report: &fixpoint_apply::Report,
         owned: &Inventory,
         now: Timestamp,
     ) -> Result<(), LedgerError> {
@@ -429,43 +433,38 @@ impl Record {
     /// # Errors
     /// When the ledger cannot be read.
     pub fn tail(&self, count: usize, subject: Option<&str>) -> Result<Vec<Value>, LedgerError> {
-        let entries = self.ledger.entries(0..self.ledger.len())?;
-        let numbered = entries.into_iter().enumerate().filter(|(_, entry)| {
-            subject.is_none_or(|subject| {
-                entry.subject == subject
-                    || entry.subject.split_once('/').is_some_and(|(_, name)| name == subject)
-            })
+        let found = match subject {
+            Some(subject) => self.ledger.subject(subject, count)?,
+            None => self.ledger.tail(count as u64)?,
+        };
+        let numbered = found.into_iter().map(|Indexed { index, entry }| {
+            let mut value = serde_json::to_value(entry).unwrap_or_default();
+            value["index"] = index.into();
+            value
         });
-        let mut all: Vec<Value> = numbered
-            .map(|(index, entry)| {
-                let mut value = serde_json::to_value(entry).unwrap_or_default();
-                value["index"] = index.into();
-                value
-            })
-            .collect();
-        Ok(all.split_off(all.len().saturating_sub(count)))
+        Ok(numbered.collect())
     }
 
-    /// The newest signed checkpoint.
+    /// The newest signed checkpoint, over everything that is durable by now.
     ///
     /// # Errors
-    /// When it cannot be read.
-    pub fn checkpoint(&self) -> Result<String, LedgerError> {
-        self.ledger.checkpoint()
+    /// When it cannot be written.
+    pub async fn checkpoint(&self) -> Result<String, LedgerError> {
+        self.ledger.publish().await?;
+        Ok(self.ledger.checkpoint())
     }
 
-    /// Verifies the whole ledger as it is on disk.
+    /// Verifies the whole ledger as it is on disk, with the key that this engine signs with.
     ///
     /// # Errors
     /// When it cannot be read at all; what is wrong with it is in the report.
-    pub async fn verify(&self) -> Result<Value, LedgerError> {
-        let report = self.ledger.verify().await?;
-        Ok(json!({
-            "entries": report.entries,
-            "origin": report.origin,
-            "root": report.root.to_string(),
-            "problems": report.problems,
-        }))
+    pub async fn verify(&self) -> Result<Report, LedgerError> {
+        self.ledger.publish().await?;
+        let Some(dir) = self.dir.clone() else { return Ok(Report::default()) };
+        let key = self.ledger.key().clone();
+        tokio::task::spawn_blocking(move || verify(&dir, Some(&key)))
+            .await
+            .unwrap_or(Err(LedgerError::Closed))
     }
 }
 
@@ -511,12 +510,13 @@ fn inventory_digest(inventory: &Inventory) -> Digest {
 }
 
 /// Digest of the objects that are gone, with the uids they had.
-fn pruned_digest(plan: &Plan, report: &Report) -> Digest {
+fn pruned_digest(plan: &Plan, report: &fixpoint_apply::Report) -> Digest {
     let gone = plan.steps.iter().filter(|step| {
         step.verb == Verb::Delete
             && matches!(report.get(&step.key), Some(fixpoint_apply::Fate::Done(_)))
     });
-    let list = gone.map(|step| json!([step.key.to_string(), step.uid])).collect();
+    let uid = |step: &fixpoint_plan::Step| step.seen.as_ref().map(|seen| seen.uid.clone());
+    let list = gone.map(|step| json!([step.key.to_string(), uid(step)])).collect();
     canonical::digest(&Value::Array(list))
 }
 

@@ -44,7 +44,7 @@ impl Routes {
         match parts.as_slice() {
             ["artifacts", rest @ ..] => self.artifact(&rest.join("/")),
             ["fixpoint", "v1", "ledger", "entries"] => self.entries(query),
-            ["fixpoint", "v1", "ledger", "checkpoint"] => self.checkpoint(),
+            ["fixpoint", "v1", "ledger", "checkpoint"] => self.checkpoint().await,
             ["fixpoint", "v1", "ledger", "verify"] => self.verify().await,
             ["fixpoint", "v1", "plan", "kustomizations", namespace, name] => {
                 self.plan(&Named::new(*namespace, *name)).await
@@ -88,8 +88,8 @@ impl Routes {
         }
     }
 
-    fn checkpoint(&self) -> Answer {
-        match self.ctx.record.checkpoint() {
+    async fn checkpoint(&self) -> Answer {
+        match self.ctx.record.checkpoint().await {
             Ok(text) => json_answer(&json!({"checkpoint": text})),
             Err(err) => failed(&err.to_string()),
         }
@@ -97,7 +97,14 @@ impl Routes {
 
     async fn verify(&self) -> Answer {
         match self.ctx.record.verify().await {
-            Ok(report) => json_answer(&report),
+            Ok(report) => json_answer(&json!({
+                "entries": report.size,
+                "origin": report.origin,
+                "key": report.key,
+                "root": report.root,
+                "open": report.open,
+                "problems": report.problems,
+            })),
             Err(err) => failed(&err.to_string()),
         }
     }

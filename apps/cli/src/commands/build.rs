@@ -134,7 +134,7 @@ fn read_tree(root: &Path, limits: &Limits) -> Result<Tree> {
             } else if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_symlink() {
-                read_link(&mut builder, name, &path)?;
+                read_link(&mut builder, root, name, &path)?;
             } else if kind.is_file() {
                 let size = entry.metadata()?.len();
                 if size > limits.file_bytes {
@@ -151,9 +151,14 @@ fn read_tree(root: &Path, limits: &Limits) -> Result<Tree> {
 }
 
 /// A link that leads out of the tree or nowhere is only an error where something names it.
-fn read_link(builder: &mut TreeBuilder<'_>, name: &str, path: &Path) -> Result<()> {
+fn read_link(
+    builder: &mut TreeBuilder<'_>,
+    root: &Path,
+    name: &str,
+    path: &Path,
+) -> Result<()> {
     if let Ok(target) = path.canonicalize()
-        && target.is_file()
+        && target.starts_with(root)
         && let Ok(link) = std::fs::read_link(path)
         && link.is_relative()
         && let Some(link) = link.to_str()

@@ -5,12 +5,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use fixpoint_driver_store::ledger::verify;
+use fixpoint_driver_store::{Indexed, Ledger};
 use serde_json::{Value, json};
 
 use super::get::since;
 use crate::client::Connection;
 use crate::output::{self, Format, Tone};
-use crate::report::advice;
+use crate::report::{Advice, advice};
 
 /// Read and verify the ledger: what was seen, decided and done.
 ///
@@ -76,7 +77,7 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
 
 async fn log(args: LogArgs, connection: Connection) -> Result<ExitCode> {
     let entries = match &connection.data_dir {
-        Some(dir) => offline_entries(dir, &args)?,
+        Some(dir) => offline_entries(dir, &args).await?,
         None => {
             let client = connection.client().await?;
             let about = args.about.as_deref().map(|about| format!("&subject={about}"));
@@ -94,19 +95,36 @@ async fn log(args: LogArgs, connection: Connection) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn offline_entries(dir: &Path, args: &LogArgs) -> Result<Value> {
-    let entries = fixpoint_driver_store::ledger::read(dir)
-        .with_context(|| format!("could not read the ledger in {}", dir.display()))?;
-    let mut found: Vec<Value> = Vec::new();
-    for (index, entry) in entries.into_iter().enumerate() {
-        if args.about.as_ref().is_some_and(|about| *about != entry.subject) {
-            continue;
-        }
+async fn offline_entries(dir: &Path, args: &LogArgs) -> Result<Value> {
+    must_exist(dir)?;
+    let ledger = Ledger::open(dir).await.map_err(|err| {
+        let hint = "an engine that runs is asked without --data-dir";
+        anyhow::Error::new(err).context(Advice {
+            message: format!("could not read the ledger in {}", dir.display()),
+            hint: hint.to_owned(),
+        })
+    })?;
+    let found = match &args.about {
+        Some(about) => ledger.subject(about, args.tail)?,
+        None => ledger.tail(args.tail as u64)?,
+    };
+    let mut entries = Vec::with_capacity(found.len());
+    for Indexed { index, entry } in found {
         let mut value = serde_json::to_value(entry)?;
         value["index"] = index.into();
-        found.push(value);
+        entries.push(value);
     }
-    Ok(Value::Array(found.split_off(found.len().saturating_sub(args.tail))))
+    Ok(Value::Array(entries))
+}
+
+fn must_exist(dir: &Path) -> Result<()> {
+    if dir.join("ledger").is_dir() {
+        return Ok(());
+    }
+    Err(advice(
+        format!("there is no ledger in {}", dir.display()),
+        "name the data directory of an engine with --data-dir",
+    ))
 }
 
 fn row(entry: &Value) -> Vec<String> {
@@ -175,12 +193,15 @@ async fn verify_command(args: VerifyArgs, connection: Connection) -> Result<Exit
 }
 
 fn offline_report(dir: &Path) -> Result<Value> {
-    let report = verify(dir)
+    must_exist(dir)?;
+    let report = verify(dir, None)
         .with_context(|| format!("could not read the ledger in {}", dir.display()))?;
     Ok(json!({
-        "entries": report.entries,
+        "entries": report.size,
         "origin": report.origin,
-        "root": report.root.to_string(),
+        "key": report.key,
+        "root": report.root,
+        "open": report.open,
         "problems": report.problems,
     }))
 }

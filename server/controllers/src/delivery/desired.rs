@@ -73,9 +73,9 @@ fn overlay(spec: &KustomizationSpec) -> Overlay {
             .iter()
             .map(|image| Image {
                 name: image.name.clone(),
-                new_name: image.new_name.clone(),
-                new_tag: image.new_tag.clone(),
-                digest: image.digest.clone(),
+                new_name: image.new_name.clone().unwrap_or_default(),
+                new_tag: image.new_tag.clone().unwrap_or_default(),
+                digest: image.digest.clone().unwrap_or_default(),
                 ..Image::default()
             })
             .collect(),
@@ -85,10 +85,11 @@ fn overlay(spec: &KustomizationSpec) -> Overlay {
             .map(|patch| Patch {
                 patch: patch.patch.clone(),
                 target: patch.target.as_ref().map(selector),
+                ..Patch::default()
             })
             .collect(),
         components: spec.components.clone(),
-        ..Overlay::default()
+        ignore_missing_components: spec.ignore_missing_components,
     }
 }
 
@@ -102,5 +103,13 @@ fn selector(declared: &DeclaredSelector) -> Selector {
         annotation_selector,
         label_selector,
     } = declared.clone();
-    Selector { group, version, kind, name, namespace, annotation_selector, label_selector }
+    Selector {
+        group: group.unwrap_or_default(),
+        version: version.unwrap_or_default(),
+        kind: kind.unwrap_or_default(),
+        name: name.unwrap_or_default(),
+        namespace: namespace.unwrap_or_default(),
+        annotation_selector: annotation_selector.unwrap_or_default(),
+        label_selector: label_selector.unwrap_or_default(),
+    }
 }

@@ -299,9 +299,9 @@ impl Run<'_> {
         tree: Digest,
         revision: &str,
     ) -> Result<u64, Said> {
-        let source = self.source_subject();
+        let (subject, source) = (self.subject(), self.source_subject());
         let recorded = self.ctx.record.rendered(Rendering {
-            subject: &self.subject(),
+            subject: &subject,
             source: &source,
             revision,
             tree,

@@ -20,7 +20,7 @@ use super::health::Checked;
 /// Fields that are accepted and not acted on, but change neither what is delivered nor where:
 /// they are named in a condition. All others refuse the delivery.
 pub const NOTED_FIELDS: &[&str] =
-    &["spec.buildMetadata", "spec.healthCheckExprs", "spec.ignoreMissingComponents"];
+    &["spec.buildMetadata", "spec.healthCheckExprs"];
 
 /// Some deletions wait for somebody to agree.
 const DELETION_GUARD: &str = "DeletionGuard";

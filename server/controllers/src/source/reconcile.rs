@@ -12,7 +12,7 @@ use fixpoint_source::verdict::{self, Delivery, History, Seen, Violation};
 use fixpoint_source::{
     Ancestry, Content, Location, NameClass, Pointer, Reference, Store, StoreError,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::credentials::{self, CredentialsError};
@@ -278,8 +278,14 @@ impl Run<'_> {
         let artifacts = self.ctx.artifacts.clone();
         let (namespace, name) = (self.name.namespace.clone(), self.name.name.clone());
         let commit = pointer.commit.clone();
+        let before = self.repository.status.as_ref().and_then(|status| status.artifact.clone());
         let stored = blocking(move || {
-            artifacts.put("gitrepository", &namespace, &name, &commit, &content.tree)
+            let stored =
+                artifacts.put("gitrepository", &namespace, &name, &commit, &content.tree)?;
+            // The version before stays for those who are still reading it.
+            let before = before.map(|before| before.path).unwrap_or_default();
+            artifacts.gc("gitrepository", &namespace, &name, &[&stored.path, &before])?;
+            Ok::<_, fixpoint_driver_store::ArtifactError>(stored)
         })
         .await
         .map_err(|err| Said::Failed {
@@ -468,6 +474,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

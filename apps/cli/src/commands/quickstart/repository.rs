@@ -31,6 +31,7 @@ const FILES: &[(&str, &str)] = files![
     "apps/overlays/local/kustomization.yaml",
     "clusters/local/apps.yaml",
     "clusters/local/infrastructure.yaml",
+    "clusters/local/namespace.yaml",
     "clusters/local/source.yaml",
     "infrastructure/cluster-settings.yaml",
     "infrastructure/greetings-crd.yaml",
@@ -38,8 +39,9 @@ const FILES: &[(&str, &str)] = files![
     "infrastructure/namespace.yaml",
 ];
 
-/// What is declared to the engine: the source and the two deliveries.
+/// What is declared to the engine: a namespace, the source and the two deliveries.
 pub const CLUSTER: &[&str] = &[
+    include_str!("../../../../../examples/quickstart/clusters/local/namespace.yaml"),
     include_str!("../../../../../examples/quickstart/clusters/local/source.yaml"),
     include_str!("../../../../../examples/quickstart/clusters/local/infrastructure.yaml"),
     include_str!("../../../../../examples/quickstart/clusters/local/apps.yaml"),

@@ -1,0 +1,176 @@
+//! One running engine.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+
+use super::{Api, wait};
+
+/// A process that runs `fixpoint up`; killed when it is dropped.
+pub struct Engine {
+    child: Child,
+    data_dir: PathBuf,
+    out: Heard,
+    err: Heard,
+    api: Option<Api>,
+}
+
+impl Engine {
+    /// Starts the process; does not wait for anything.
+    #[track_caller]
+    pub fn spawn(mut command: Command, data_dir: &Path) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let out = Heard::from(child.stdout.take().expect("it is piped"));
+        let err = Heard::from(child.stderr.take().expect("it is piped"));
+        Self { child, data_dir: data_dir.to_owned(), out, err, api: None }
+    }
+
+    /// Waits for the line that says that it serves, and connects to it.
+    #[track_caller]
+    pub fn wait_ready(&mut self) {
+        wait("the engine to be ready", || {
+            if let Some(status) = self.child.try_wait().expect("its own child") {
+                panic!("the engine ended with {status}: {}", self.logs());
+            }
+            self.out.text().contains("ready: https://").then_some(())
+        });
+        self.api = Some(Api::new(&self.data_dir.join("kubeconfig")));
+    }
+
+    /// Its API, as the administrator.
+    #[track_caller]
+    pub fn api(&self) -> &Api {
+        self.api.as_ref().expect("it is ready")
+    }
+
+    /// `127.0.0.1:PORT`.
+    #[track_caller]
+    pub fn address(&self) -> String {
+        let text = self.out.text();
+        let (_, rest) = text.split_once("ready: https://").expect("it is ready");
+        rest.split_whitespace().next().expect("an address").to_owned()
+    }
+
+    /// Standard output so far.
+    pub fn printed(&self) -> String {
+        self.out.text()
+    }
+
+    /// Standard error so far.
+    pub fn logs(&self) -> String {
+        self.err.text()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it still runs.
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().expect("its own child").is_none()
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn ended(&mut self) -> ExitStatus {
+        wait("the engine to end", || self.child.try_wait().expect("its own child"))
+    }
+
+    /// Asks it to end, and waits until it has.
+    #[track_caller]
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        self.signal(Signal::TERM);
+        let status = self.ended();
+        (status, self.finish())
+    }
+
+    /// Ends it at once, as a power cut would.
+    #[track_caller]
+    pub fn kill(mut self) -> String {
+        self.child.kill().expect("its own child");
+        self.child.wait().expect("its own child");
+        self.finish()
+    }
+
+    /// Sends a signal.
+    #[track_caller]
+    pub fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).expect("its own child");
+    }
+
+    /// Lets it write files up to a size only, or of any size.
+    #[track_caller]
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: None };
+        rustix::process::prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit)
+            .expect("its own child");
+    }
+
+    /// Resident memory in bytes, where the system says.
+    pub fn resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
+    }
+
+    fn finish(&mut self) -> String {
+        self.out.finish();
+        self.err.finish();
+        self.err.text()
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.child.kill();
+        let _waited = self.child.wait();
+        if std::thread::panicking() {
+            let logs = self.logs();
+            let tail: Vec<&str> = logs.lines().rev().take(25).collect();
+            for line in tail.iter().rev() {
+                eprintln!("{}", line.chars().take(600).collect::<String>());
+            }
+        }
+    }
+}
+
+/// What a pipe has said so far. Pipes, not files: a limit on file sizes must not bind the log.
+struct Heard {
+    text: Arc<Mutex<Vec<u8>>>,
+    reading: Option<JoinHandle<()>>,
+}
+
+impl Heard {
+    fn from(pipe: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&text);
+        let reading = std::thread::spawn(move || {
+            let mut pipe = BufReader::new(pipe);
+            let mut line = Vec::new();
+            while pipe.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) {
+                kept.lock().expect("nobody panics with it").append(&mut line);
+            }
+        });
+        Self { text, reading: Some(reading) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().expect("nobody panics with it")).into_owned()
+    }
+
+    fn finish(&mut self) {
+        if let Some(reading) = self.reading.take() {
+            reading.join().expect("reading does not panic");
+        }
+    }
+}

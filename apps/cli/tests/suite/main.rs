@@ -1,0 +1,18 @@
+//! The real binary against real repositories: what it says, what it refuses, what it survives.
+//!
+//! In: commits, manifests, signals, broken disks and hostile input. Out: what a person, a client
+//! and the files see. Nothing here knows how the engine is built; it needs Git and loopback only.
+
+#![cfg(test)]
+
+mod bad_content;
+mod bad_sources;
+mod canary;
+mod cli;
+mod crash;
+mod disk;
+mod harness;
+mod ledger;
+mod rows_g;
+mod rows_h;
+mod serving;
