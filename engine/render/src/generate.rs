@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::kustomization::{Generator, GeneratorOptions};
 use crate::path;
-use crate::resource::{Behavior, Resource, field_text, meta_text};
+use crate::resource::{Behavior, Resource, field_text};
 
 /// Which kind to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -252,7 +252,8 @@ pub(crate) fn hash(object: &Value) -> String {
     };
     let mut content = Map::new();
     content.insert("kind".to_owned(), json!(kind));
-    content.insert("name".to_owned(), json!(meta_text(object, "name").unwrap_or_default()));
+    // Kustomize means to take the name in and looks for a field called "metadata/name".
+    content.insert("name".to_owned(), json!(""));
     let data = object.get("data").filter(|data| !data.is_null());
     content.insert("data".to_owned(), data.cloned().unwrap_or_else(|| json!("")));
     if with_type {
@@ -306,7 +307,7 @@ mod tests {
         assert_eq!(
             hash_of(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"},
                 "data": {"k": "<v>"}})),
-            "kgbc9h4bbd"
+            "m95cgghbtk"
         );
     }
 

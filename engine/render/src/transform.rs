@@ -224,27 +224,50 @@ pub(crate) fn image(set: &mut Set, image: &Image) -> Result<(), Reason> {
         if set.items()[at].id.kind == "CustomResourceDefinition" {
             continue;
         }
-        let change = |resource: &mut Resource| {
-            for field in tables::IMAGES.iter() {
-                field.visit(resource, Create::Nothing, &mut |node| {
-                    let current = text(node).map(std::borrow::Cow::into_owned);
-                    match current {
-                        Some(current) if matches(&current) => {
-                            *node = Value::String(replaced(&current, image));
-                            Ok(())
-                        }
-                        Some(_) => Ok(()),
-                        None if node.is_null() => Ok(()),
-                        None => Err("there is no scalar".to_owned()),
-                    }
-                })?;
+        let set_image = &mut |node: &mut Value| {
+            let current = text(node).map(std::borrow::Cow::into_owned);
+            match current {
+                Some(current) if matches(&current) => {
+                    *node = Value::String(replaced(&current, image));
+                    Ok(())
+                }
+                Some(_) => Ok(()),
+                None if node.is_null() => Ok(()),
+                None => Err("there is no scalar".to_owned()),
             }
-            Ok::<(), Reason>(())
+        };
+        let change = |resource: &mut Resource| {
+            in_containers(&mut resource.value, set_image)?;
+            tables::IMAGES
+                .iter()
+                .try_for_each(|field| field.visit(resource, Create::Nothing, set_image))
         };
         let id = set.items()[at].id.clone();
         set.change(at, change).map_err(|reason| format!("do not fit {id}: {reason}"))?;
     }
     Ok(())
+}
+
+/// Images of whatever is called containers, wherever it stands: custom kinds hold pods too.
+fn in_containers(
+    node: &mut Value,
+    visit: &mut dyn FnMut(&mut Value) -> Result<(), Reason>,
+) -> Result<(), Reason> {
+    match node {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                in_containers(field, visit)?;
+                if !matches!(name.as_str(), "containers" | "initContainers") {
+                    continue;
+                }
+                let containers = field.as_array_mut().into_iter().flatten();
+                containers.filter_map(|item| item.get_mut("image")).try_for_each(&mut *visit)?;
+            }
+            Ok(())
+        }
+        Value::Array(items) => items.iter_mut().try_for_each(|item| in_containers(item, visit)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
 }
 
 fn replaced(current: &str, image: &Image) -> String {

@@ -4,7 +4,7 @@
 //! size are bounded before that happens.
 
 use fixpoint_base::Limits;
-use json_patch::{Patch, PatchOperation};
+use json_patch::{AddOperation, Patch, PatchError, PatchOperation, ReplaceOperation};
 use serde_json::Value;
 
 /// Carries out the operations on an object, which is left half-changed where one fails.
@@ -24,7 +24,7 @@ pub(crate) fn apply(object: &mut Value, patch: &Patch, limits: &Limits) -> Resul
                 return Err(format!("operation {} makes the object too large", at + 1));
             }
         }
-        json_patch::patch(object, std::slice::from_ref(operation)).map_err(|err| {
+        carry_out(object, operation).map_err(|err| {
             format!("operation {} at {} fails: {}", at + 1, operation.path(), err.kind)
         })?;
     }
@@ -32,6 +32,19 @@ pub(crate) fn apply(object: &mut Value, patch: &Patch, limits: &Limits) -> Resul
         return Ok(());
     }
     Err("it makes the object too large".to_owned())
+}
+
+/// Carries one operation out. As kustomize has it, `replace` also makes a field that is missing.
+fn carry_out(object: &mut Value, operation: &PatchOperation) -> Result<(), PatchError> {
+    if let PatchOperation::Replace(replace) = operation
+        && let Some((parent, _)) = replace.path.split_back()
+        && parent.resolve(object).is_ok_and(Value::is_object)
+    {
+        let ReplaceOperation { path, value } = replace.clone();
+        let add = PatchOperation::Add(AddOperation { path, value });
+        return json_patch::patch(object, &[add]);
+    }
+    json_patch::patch(object, std::slice::from_ref(operation))
 }
 
 /// How deep and how large a value is.

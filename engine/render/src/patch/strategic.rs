@@ -314,7 +314,7 @@ fn merge_keyed(
             if let Some(at) = in_ours {
                 ours.remove(at);
             }
-            ours.retain(|item| item.is_null() || !has_keys(item, &names, &values));
+            set_item(&mut ours, None, &names, &values);
             continue;
         };
         for (name, value) in names.iter().zip(&values) {
@@ -326,28 +326,57 @@ fn merge_keyed(
         if let Some(at) = in_ours {
             ours[at] = item.clone();
         }
-        put(&mut merged, item, &names, &values);
+        set_item(&mut merged, Some(item), &names, &values);
     }
-    for item in ours.into_iter().filter(|item| !item.is_null() && !is_empty_mapping(item)) {
-        let values = key_values(&item, &names);
-        if names.iter().any(|name| item.get(name).is_none_or(Value::is_null)) {
-            merged.push(item);
-        } else {
-            put(&mut merged, item, &names, &values);
-        }
-    }
+    append(&mut merged, ours, &names);
     Ok(merged)
+}
+
+/// Adds the object's own items, each in the place of the one with its keys.
+///
+/// With several keys kustomize first takes out all items that have as many of the keys as this
+/// one, and so moves the object's items behind the patch's.
+fn append(merged: &mut Vec<Value>, ours: Vec<Value>, names: &[&str]) {
+    for item in ours.into_iter().filter(|item| !item.is_null() && !is_empty_mapping(item)) {
+        let values: Vec<String> = names
+            .iter()
+            .filter_map(|name| item.get(name).filter(|value| !value.is_null()))
+            .map(|value| resource::text(value).unwrap_or_default().into_owned())
+            .collect();
+        if values.is_empty() {
+            merged.push(item);
+            continue;
+        }
+        if names.len() > 1 {
+            set_item(merged, None, names, &values);
+        }
+        set_item(merged, Some(item), names, &values);
+    }
 }
 
 fn is_empty_mapping(value: &Value) -> bool {
     value.as_object().is_some_and(Map::is_empty)
 }
 
-/// Puts an item in the place of the one with its keys, or at the end.
-fn put(list: &mut Vec<Value>, item: Value, names: &[&str], values: &[String]) {
-    match list.iter().position(|other| has_keys(other, names, values)) {
-        Some(at) => list[at] = item,
-        None => list.push(item),
+/// Replaces every item with these keys, or removes it; a new item with other keys goes last.
+fn set_item(list: &mut Vec<Value>, item: Option<Value>, names: &[&str], values: &[String]) {
+    let mut found = false;
+    let old = std::mem::take(list);
+    for other in old {
+        if other.is_null() || is_empty_mapping(&other) {
+            continue;
+        }
+        if !has_keys(&other, names, values) {
+            list.push(other);
+            continue;
+        }
+        if let Some(item) = item.as_ref().filter(|_| !found) {
+            list.push(item.clone());
+        }
+        found = true;
+    }
+    if !found {
+        list.extend(item);
     }
 }
 
