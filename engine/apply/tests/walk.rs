@@ -3,6 +3,8 @@
 //! A script names for each object the answers of its attempts: `ok`, `user` and `bug` fail for
 //! good, `busy` fails for now, `busy:N` asks for N seconds. The last answer repeats.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 

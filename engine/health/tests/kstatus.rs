@@ -1,5 +1,7 @@
 //! The state of live objects, as a table: a status in, a verdict out.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use expect_test::{Expect, expect};
 use fixpoint_health::{assess, assess_found, is_workload};
 use serde_json::{Value, json};

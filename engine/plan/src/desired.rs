@@ -90,7 +90,7 @@ pub enum Problem {
     #[error("{key} is rendered twice, as documents {first} and {place}")]
     Duplicate {
         /// The object.
-        key: Key,
+        key: Box<Key>,
         /// The document that stays.
         first: usize,
         /// The document that is left out.
@@ -100,7 +100,7 @@ pub enum Problem {
     #[error("{key} has {bytes} bytes, more than the {limit} that one object may have")]
     TooLarge {
         /// The object.
-        key: Key,
+        key: Box<Key>,
         /// Its bytes as JSON.
         bytes: usize,
         /// The limit.
@@ -222,14 +222,14 @@ fn admit(
 ) -> Result<Wanted, Problem> {
     let key = checked_key(&object, place)?;
     if let Some(first) = seen.get(&Id::from(&key)) {
-        return Err(Problem::Duplicate { key, first: *first, place });
+        return Err(Problem::Duplicate { key: Box::new(key), first: *first, place });
     }
     clean(&mut object, &key);
     mark(&mut object, owner, options);
     let bytes = json_length(&object);
     let limit = options.limits.object_bytes;
     if bytes > limit {
-        return Err(Problem::TooLarge { key, bytes, limit });
+        return Err(Problem::TooLarge { key: Box::new(key), bytes, limit });
     }
     seen.insert(Id::from(&key), place);
     let digest = fingerprint::rendered(&object, options.secret_key);

@@ -1,5 +1,7 @@
 //! Rendered objects in, a desired set and its problems out.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
+
 use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
