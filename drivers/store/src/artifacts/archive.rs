@@ -303,8 +303,10 @@ impl Extended {
     }
 }
 
+type Record<'a> = (&'a [u8], &'a [u8]);
+
 /// Takes `LEN KEY=VALUE\n` records apart; each must be as long as it says.
-fn pax_records(mut content: &[u8]) -> Result<Vec<(&[u8], &[u8])>, ArchiveProblem> {
+fn pax_records(mut content: &[u8]) -> Result<Vec<Record<'_>>, ArchiveProblem> {
     let broken = || ambiguous("", "its extended header is not whole");
     let mut records = Vec::new();
     while !content.is_empty() {

@@ -1,5 +1,7 @@
 //! Archives that lie, and those that do not.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn tree(files: &[(&str, &str)]) -> Tree {
@@ -301,4 +303,32 @@ fn the_cache_forgets_the_oldest() {
     }
     let cached = artifacts.inner.cache.lock().unwrap().len();
     assert_eq!(cached, CACHED);
+}
+
+proptest! {
+    /// Whatever is done to an archive, it is refused or it is a tree that packs and unpacks again.
+    #[test]
+    fn damaged_archives_are_refused_or_plain(
+        damage in prop::collection::vec((0usize..4096, any::<u8>()), 1..8),
+        cut in 0usize..4096,
+    ) {
+        let mut bytes = [
+            entry("d/", b'5', b""),
+            pax(&["path=d/long", "size=3"]),
+            entry("short", b'0', b"abc"),
+            entry("././@LongLink", b'L', b"d/x\0"),
+            entry("y", b'0', &[b'z'; 600]),
+            vec![0; 1024],
+        ]
+        .concat();
+        for (at, byte) in damage {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        bytes.truncate(bytes.len() - cut % 1024);
+        if let Ok(tree) = unpack(&gzip(&bytes), &Limits::default()) {
+            let again = unpack(&pack(&tree).unwrap(), &Limits::default());
+            prop_assert_eq!(again, Ok(tree));
+        }
+    }
 }

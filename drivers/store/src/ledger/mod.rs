@@ -450,14 +450,19 @@ impl Ledger {
     /// When there is no such entry, or the disk refuses.
     pub async fn prove(&self, index: u64) -> Result<Proof, LedgerError> {
         self.publish().await?;
-        let shared = &self.inner.shared;
-        let edge = shared.view().edge.clone();
-        let text = self.texts(index..(index + 1).min(edge.size()))?.pop();
+        let shelf = &self.inner.shared.shelf;
+        // The one on disk, not one of now: the tiles may not have what came since.
+        let checkpoint = shelf.checkpoint()?.ok_or(LedgerError::NoSuchEntry(index))?;
+        let size = Checkpoint::open(&checkpoint, self.key())
+            .map_err(|err| LedgerError::tampered(err.to_string()))?
+            .size;
+        if index >= size {
+            return Err(LedgerError::NoSuchEntry(index));
+        }
+        let text = self.texts(index..index + 1)?.pop();
         let text = text.ok_or(LedgerError::NoSuchEntry(index))?;
-        let size = edge.size();
-        let nodes = Tiles::new(size, |level, tile, width| shared.shelf.tile(level, tile, width));
+        let nodes = Tiles::new(size, |level, tile, width| shelf.tile(level, tile, width));
         let path = merkle::inclusion(&nodes, index, size)?;
-        let checkpoint = shared.checkpoint(&edge).sign(&shared.signer);
         Ok(Proof { index, text, path, checkpoint })
     }
 

@@ -72,7 +72,12 @@ impl Worker {
     /// Works until nobody can ask any more; publishes at the end.
     pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
         loop {
-            match requests.recv_timeout(LEISURE) {
+            // With nothing to publish there is nothing to wake up for.
+            let request = match self.lag() {
+                0 => requests.recv().map_err(|_| mpsc::RecvTimeoutError::Disconnected),
+                _ => requests.recv_timeout(LEISURE),
+            };
+            match request {
                 Ok(first) => {
                     let mut bytes = first.body_bytes();
                     let mut batch = vec![first];

@@ -17,8 +17,6 @@ pub struct Place {
     pub number: u64,
     /// Its length; 0 when it does not exist yet.
     pub end: u64,
-    /// Length of the segment before it.
-    pub previous: u64,
     /// Sizes of all files.
     pub sizes: BTreeMap<String, u64>,
 }
@@ -129,12 +127,8 @@ pub fn recover(disk: &dyn Disk, name: &str) -> Result<Recovered, LogError> {
         listing.sizes.insert(file, end);
     }
     disk.sync_dir("").map_err(|err| LogError::io(name, err))?;
-    let previous = match listing.segments.as_slice() {
-        [.., (_, len), _] => *len,
-        _ => 0,
-    };
     let sizes = listing.sizes;
-    Ok(Recovered { records, place: Place { number, end, previous, sizes } })
+    Ok(Recovered { records, place: Place { number, end, sizes } })
 }
 
 /// How often a reader looks again because a compaction removed what it was about to read.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::disk::{Fault, Memory, Op};
 
@@ -323,4 +325,54 @@ fn what_is_too_large_is_refused() {
     log.append(vec![0; 4]).wait().unwrap();
     let err = log.append(vec![0; 5]).wait().unwrap_err();
     assert_eq!(err.to_string(), "a record of 5 bytes is over the limit of 4 bytes");
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(usize),
+    Compact,
+    Reopen,
+    PowerCut(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0usize..60).prop_map(Step::Append),
+        1 => Just(Step::Compact),
+        1 => Just(Step::Reopen),
+        1 => (0usize..100).prop_map(Step::PowerCut),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Acknowledged one by one, the log is a list, whatever happens in between.
+    #[test]
+    fn the_log_is_a_list(steps in prop::collection::vec(step(), 1..60)) {
+        let mut disk = Memory::default();
+        let mut log = open(&disk).unwrap().0;
+        let mut model: Vec<Vec<u8>> = Vec::new();
+        for (at, step) in steps.into_iter().enumerate() {
+            let left = match step {
+                Step::Append(len) => {
+                    let record = vec![at as u8; len];
+                    log.append(record.clone()).wait().unwrap();
+                    model.push(record);
+                    continue;
+                }
+                Step::Compact => {
+                    model.truncate(at % 5);
+                    log.compact(model.clone()).wait().unwrap();
+                    continue;
+                }
+                Step::Reopen => disk.reopened(),
+                Step::PowerCut(torn) => disk.after_power_cut(torn),
+            };
+            let (again, records) = open(&left).unwrap();
+            prop_assert_eq!(&records, &model);
+            log = again;
+            disk = left;
+        }
+    }
 }

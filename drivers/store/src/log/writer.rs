@@ -80,7 +80,7 @@ impl Handle {
         options: LogOptions,
         place: Place,
     ) -> Result<Self, LogError> {
-        let Place { number, end, previous, sizes } = place;
+        let Place { number, end, sizes } = place;
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             wake: Condvar::new(),
@@ -98,7 +98,8 @@ impl Handle {
             compactor: None,
         };
         if end == 0 {
-            writer.begin(number, previous)?;
+            // Without a segment yet there is none before it either.
+            writer.begin(number, 0)?;
         }
         let thread = std::thread::Builder::new()
             .name("log-writer".to_owned())
