@@ -61,8 +61,9 @@ fn add_name(names: &mut Vec<Name>, line: &str) -> Option<()> {
 pub(crate) fn fetch(agent: &str, want: &Want<'_>) -> Vec<u8> {
     let mut out = Vec::new();
     let filter = if want.commits_only { " filter" } else { "" };
+    let thin = if want.haves.is_empty() { "" } else { " thin-pack" };
     let features =
-        format!(" side-band-64k ofs-delta no-progress{filter} agent={}", agent_word(agent));
+        format!(" side-band-64k ofs-delta no-progress{thin}{filter} agent={}", agent_word(agent));
     for (n, id) in want.ids.iter().enumerate() {
         let features = if n == 0 { features.as_str() } else { "" };
         put(&mut out, &format!("want {id}{features}"));
@@ -140,7 +141,7 @@ mod tests {
         let want =
             Want { ids: &[a, b], depth: Some(1), commits_only: false, haves: &[a], shallow: &[a] };
         expect![[r#"
-            0065want aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa side-band-64k ofs-delta no-progress agent=fixpoint
+            006fwant aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa side-band-64k ofs-delta no-progress thin-pack agent=fixpoint
             0032want bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
             0035shallow aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
             000ddeepen 1

@@ -4,6 +4,9 @@
 //! refuse it. Limits bind before a file is unpacked. Submodules, attributes and every other
 //! instruction that a repository may carry are not followed: they are only names here (B2).
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use fixpoint_base::Limits;
 use fixpoint_source::tree::check_path;
 use fixpoint_source::{Content, StoreError, TreeBuilder, TreeProblem};
@@ -25,6 +28,17 @@ const LINE: usize = 200;
 /// Bytes of a link's target: the longest path that Linux takes.
 const LINK_BYTES: u64 = 4096;
 
+/// Files of the version read last, by id. The next version takes from here what did not change:
+/// it need not be unpacked and checked again, and both versions share one copy.
+#[derive(Default)]
+pub(crate) struct Blobs(BTreeMap<ObjectId, Arc<[u8]>>);
+
+impl std::fmt::Debug for Blobs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Blobs({})", self.0.len())
+    }
+}
+
 /// Reads the content of a commit.
 ///
 /// # Errors
@@ -33,14 +47,25 @@ pub(crate) fn read(
     objects: &Objects<'_>,
     commit: &ObjectId,
     limits: &Limits,
+    blobs: &mut Blobs,
 ) -> Result<Content, StoreError> {
     let meter = objects.meter();
     let data = objects.require(commit, Kind::Commit)?;
     let about = Commit::parse(&data).ok_or_else(|| malformed(meter, commit, "commit"))?;
-    let mut walk =
-        Walk { objects, limits, builder: TreeBuilder::new(limits), entries: 0, files: 0, bytes: 0 };
+    let mut walk = Walk {
+        objects,
+        limits,
+        builder: TreeBuilder::new(limits),
+        before: blobs,
+        now: Blobs::default(),
+        entries: 0,
+        files: 0,
+        bytes: 0,
+    };
     walk.folder("", &about.tree)?;
-    let tree = walk.builder.build()?;
+    let Walk { builder, now, .. } = walk;
+    let tree = builder.build()?;
+    *blobs = now;
     Ok(Content { tree, subject: about.subject, author: about.author, committed: about.committed })
 }
 
@@ -69,6 +94,8 @@ struct Walk<'a> {
     objects: &'a Objects<'a>,
     limits: &'a Limits,
     builder: TreeBuilder<'a>,
+    before: &'a Blobs,
+    now: Blobs,
     entries: usize,
     files: usize,
     bytes: u64,
@@ -104,7 +131,11 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &str, id: &ObjectId, executable: bool) -> Result<(), StoreError> {
-        let size = self.size(id)?;
+        let known = self.now.0.get(id).or_else(|| self.before.0.get(id)).cloned();
+        let size = match &known {
+            Some(bytes) => bytes.len() as u64,
+            None => self.size(id)?,
+        };
         if size > self.limits.file_bytes {
             return Err(over(
                 format!("file {path:?} ({size} bytes)"),
@@ -120,7 +151,11 @@ impl Walk<'_> {
         if self.bytes > self.limits.tree_bytes {
             return Err(over("the tree".into(), self.limits.tree_bytes, "bytes"));
         }
-        let bytes = self.objects.require(id, Kind::Blob)?;
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => self.objects.require(id, Kind::Blob)?.into(),
+        };
+        self.now.0.insert(*id, Arc::clone(&bytes));
         Ok(self.builder.file(path, bytes, executable)?)
     }
 

@@ -25,18 +25,23 @@ pub mod range;
 mod remote;
 mod wire;
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fixpoint_base::Limits;
 use fixpoint_source::{Location, Store, StoreError, Stores};
 
+use crate::content::Blobs;
 use crate::http::{Http, authorization};
 use crate::local::Local;
 use crate::location::{Place, shown_path};
 use crate::meter::Meter;
 use crate::mirrors::Mirrors;
 use crate::remote::Remote;
+
+/// Folders whose files are remembered; when there are more, all are forgotten and read anew.
+const MAX_FOLDERS: usize = 256;
 
 /// How Git repositories are opened.
 #[derive(Debug, Clone)]
@@ -59,6 +64,8 @@ pub struct Git {
     limits: Arc<Limits>,
     allowed: Arc<[PathBuf]>,
     http: Arc<Http>,
+    /// Files of the versions read last, by the folder of their repository.
+    blobs: Mutex<BTreeMap<PathBuf, Arc<Mutex<Blobs>>>>,
 }
 
 impl Git {
@@ -70,7 +77,16 @@ impl Git {
             limits: Arc::new(limits),
             allowed: allow_file.into(),
             http: Arc::new(Http::new(user_agent, allow_loopback)),
+            blobs: Mutex::default(),
         }
+    }
+
+    fn blobs(&self, path: &Path) -> Arc<Mutex<Blobs>> {
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if blobs.len() >= MAX_FOLDERS && !blobs.contains_key(path) {
+            blobs.clear();
+        }
+        Arc::clone(blobs.entry(path.to_owned()).or_default())
     }
 }
 
@@ -81,16 +97,18 @@ impl Stores for Git {
                 let url = shown_path(&path);
                 let meter = Meter::start(&url, location.timeout, u64::MAX);
                 // Said now when it is a matter of policy; whether it is there is asked later.
-                match local::git_dir(&path, &self.allowed, &meter) {
-                    Err(err @ StoreError::NotAllowed { .. }) => return Err(err),
-                    _ => {}
+                let found = local::git_dir(&path, &self.allowed, &meter);
+                if let Err(err @ StoreError::NotAllowed { .. }) = found {
+                    return Err(err);
                 }
+                let blobs = self.blobs(&path);
                 Ok(Box::new(Local {
                     url,
                     path,
                     allowed: Arc::clone(&self.allowed),
                     timeout: location.timeout,
                     limits: Arc::clone(&self.limits),
+                    blobs,
                 }))
             }
             Place::Http(url) => {

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fixpoint_base::Limits;
@@ -15,7 +15,7 @@ use gix::ObjectId;
 use gix::objs::{Kind, TagRef};
 use gix::refs::{Target, file};
 
-use crate::content;
+use crate::content::{self, Blobs};
 use crate::history::relate;
 use crate::meter::{Meter, plain};
 use crate::names;
@@ -42,6 +42,8 @@ pub(crate) struct Local {
     pub(crate) allowed: Arc<[PathBuf]>,
     pub(crate) timeout: Duration,
     pub(crate) limits: Arc<Limits>,
+    /// Files of the version read last.
+    pub(crate) blobs: Arc<Mutex<Blobs>>,
 }
 
 impl Store for Local {
@@ -79,7 +81,8 @@ impl Store for Local {
                 known: Vec::new(),
             });
         }
-        content::read(&repository.objects, &commit, &self.limits)
+        let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        content::read(&repository.objects, &commit, &self.limits, &mut blobs)
     }
 
     fn ancestry(&self, old: &str, new: &Pointer) -> Result<Ancestry, StoreError> {

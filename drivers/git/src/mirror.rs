@@ -19,6 +19,7 @@ use fixpoint_base::Limits;
 use fixpoint_source::StoreError;
 use gix::ObjectId;
 
+use crate::content::Blobs;
 use crate::meter::{Meter, plain};
 use crate::objects::max_object_bytes;
 use crate::protocol::Boundary;
@@ -43,6 +44,8 @@ pub(crate) struct Mirror {
     pub(crate) content: Shelf,
     /// Commits only.
     pub(crate) history: Shelf,
+    /// Files of the version read last.
+    pub(crate) blobs: Blobs,
     /// A commit that was found to be on a branch, and the tip that the branch had.
     pub(crate) on_branch: Option<(ObjectId, ObjectId)>,
 }
@@ -53,6 +56,7 @@ impl Mirror {
         Self {
             content: Shelf::at(dir.join("content")),
             history: Shelf::at(dir.join("history")),
+            blobs: Blobs::default(),
             on_branch: None,
             dir,
         }
@@ -142,9 +146,7 @@ impl Shelf {
         limits: &Limits,
         meter: &Meter,
     ) -> Result<(), StoreError> {
-        let packs = self.dir.join("pack");
-        fs::create_dir_all(&packs).map_err(|err| meter.local(err))?;
-        store_pack(pack, &packs, limits, meter)?;
+        store_pack(pack, &self.dir, limits, meter)?;
         // A tip that is fetched again moves to the end.
         self.tips.retain(|tip| !wanted.contains(tip));
         self.tips.extend(wanted);
@@ -171,12 +173,17 @@ impl Shelf {
     }
 }
 
+/// Writes a pack with an index. What it is a difference to must be in the same folder, and is
+/// copied into it, so that each pack stands alone.
 fn store_pack(
     pack: impl Read,
-    into: &Path,
+    dir: &Path,
     limits: &Limits,
     meter: &Meter,
 ) -> Result<(), StoreError> {
+    let packs = dir.join("pack");
+    fs::create_dir_all(&packs).map_err(|err| meter.local(err))?;
+    let here = gix::odb::at(dir, gix::hash::Kind::Sha1).map_err(|err| meter.local(err))?;
     let options = gix::odb::pack::bundle::write::Options {
         alloc_limit_bytes: Some(max_object_bytes(limits)),
         thread_limit: Some(2),
@@ -195,10 +202,10 @@ fn store_pack(
         let _watch = scope.spawn(watch);
         let written = gix::odb::pack::Bundle::write_to_directory(
             &mut BufReader::with_capacity(64 * 1024, pack),
-            Some(into),
+            Some(&packs),
             &mut gix::progress::Discard,
             over,
-            None::<gix::odb::Handle>,
+            Some(here),
             gix::hash::Kind::Sha1,
             options,
         );

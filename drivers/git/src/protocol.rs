@@ -142,6 +142,10 @@ pub(crate) fn fetch(agent: &str, want: &Want<'_>) -> Vec<u8> {
     let mut out = head("fetch", agent);
     put(&mut out, "no-progress");
     put(&mut out, "ofs-delta");
+    // Without it, a server leaves nothing out for a shallow history, whatever is here.
+    if !want.haves.is_empty() {
+        put(&mut out, "thin-pack");
+    }
     for id in want.ids {
         put(&mut out, &format!("want {id}"));
     }
@@ -300,6 +304,7 @@ mod tests {
             0017object-format=sha1
             00010010no-progress
             000eofs-delta
+            000ethin-pack
             0032want aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
             0035shallow aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
             000ddeepen 1

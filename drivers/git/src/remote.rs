@@ -94,7 +94,7 @@ impl Store for Remote {
             }
             let dir = mirror.content.objects().ok_or_else(|| meter.corrupt("nothing came"))?;
             let objects = Objects::open(dir, &self.limits, &meter)?;
-            content::read(&objects, &commit, &self.limits)
+            content::read(&objects, &commit, &self.limits, &mut mirror.blobs)
         })
     }
 

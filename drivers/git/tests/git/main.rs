@@ -1,5 +1,7 @@
 //! The driver against real repositories, in folders and behind a real `git http-backend`.
 
+#![expect(clippy::unwrap_used, reason = "what cannot be set up has failed the test")]
+
 mod common;
 mod history;
 mod http;

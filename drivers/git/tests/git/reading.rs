@@ -27,8 +27,8 @@ fn a_repository_is_read() {
 fn new_commits_are_fetched_incrementally() {
     for via in ALL {
         let mut world = World::new(via);
-        let blob = "x".repeat(100_000);
-        world.repo.commit(&[("big", &blob), ("a", "1")]);
+        world.repo.write_bytes("big", &noise(100_000));
+        world.repo.commit(&[("a", "1")]);
         assert_eq!(world.files(), "a=1 big");
         world.repo.commit(&[("a", "2")]);
         assert_eq!(world.files(), "a=2 big");
@@ -36,6 +36,9 @@ fn new_commits_are_fetched_incrementally() {
         world.repo.commits(3);
         world.repo.commit(&[("a", "3"), ("c", "3")]);
         assert_eq!(world.files(), "a=3 big c=3");
+        let bytes: u64 =
+            packs(&world).iter().map(|pack| std::fs::metadata(pack).unwrap().len()).sum();
+        assert!(bytes < 110_000, "{bytes} bytes for one large file, {via:?}");
         world.repo.remove("big");
         world.repo.commit(&[]);
         assert_eq!(world.files(), "a=3 c=3");
@@ -44,6 +47,23 @@ fn new_commits_are_fetched_incrementally() {
         // What is here is not fetched again.
         let fetches = world.server.requests().iter().filter(|r| r.body.contains("want ")).count();
         assert_eq!(fetches, 0, "{via:?}");
+    }
+}
+
+#[test]
+fn versions_share_what_did_not_change() {
+    for via in ALL {
+        let world = World::new(via);
+        world.repo.commit(&[("a", "1"), ("b", "same"), ("c", "same")]);
+        let old = world.content().unwrap();
+        world.repo.commit(&[("a", "2")]);
+        let new = world.content().unwrap();
+        let bytes = |content: &fixpoint_source::Content, path: &str| {
+            std::sync::Arc::clone(&content.tree.file(path).unwrap().bytes)
+        };
+        assert!(std::sync::Arc::ptr_eq(&bytes(&old, "b"), &bytes(&new, "b")));
+        assert!(std::sync::Arc::ptr_eq(&bytes(&new, "b"), &bytes(&new, "c")));
+        assert_eq!(listing(&new), "a=2 b=same c=same");
     }
 }
 
@@ -261,12 +281,7 @@ fn fetches_have_a_limit() {
     let world = World::with_limits(Via::Http, Limits { fetch_bytes: 2000, ..Limits::default() });
     world.repo.commit(&[("a", "1")]);
     assert_eq!(world.files(), "a=1");
-    world.repo.write_bytes(
-        "random",
-        &(0..6000u64)
-            .map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8)
-            .collect::<Vec<_>>(),
-    );
+    world.repo.write_bytes("noise", &noise(6000));
     world.repo.commit(&[]);
     assert_eq!(
         refused(world.content()),
@@ -276,15 +291,13 @@ fn fetches_have_a_limit() {
 
 #[test]
 fn endless_folders_are_refused() {
-    // 2^40 folders of four tree objects each holding the one below twice: a tree bomb.
+    // Forty tree objects, each with the one below it twice, stand for 2^40 folders.
     let world = World::with_limits(Via::File, Limits { files: 1000, ..Limits::default() });
     world.repo.commit(&[("a", "1")]);
     let mut tree = world.repo.git(&["mktree"]);
     for _ in 0..40 {
-        world
-            .repo
-            .write(&[("../listing", &format!("040000 tree {tree}\ta\n040000 tree {tree}\tb\n"))]);
-        tree = world.repo.git(&["-c", "alias.mk=!git mktree --missing < ../listing", "mk"]);
+        let listing = format!("040000 tree {tree}\ta\n040000 tree {tree}\tb\n");
+        tree = world.repo.git_reading(&["mktree"], &listing);
     }
     let commit = world.repo.git(&["commit-tree", "-m", "bomb", &tree]);
     world.repo.git(&["update-ref", "refs/heads/main", &commit]);
@@ -305,17 +318,15 @@ fn a_broken_mirror_is_fetched_anew() {
         assert_eq!(world.ancestry(&one, &two), fixpoint_source::Ancestry::Forward);
         world.repo.reset(&one);
         let mut broken = 0;
-        for pack in files_below(&world.mirrors()) {
-            if pack.extension().is_some_and(|ext| ext == "pack") {
-                let mut bytes = std::fs::read(&pack).unwrap();
-                let middle = bytes.len() / 2;
-                for byte in &mut bytes[middle - 10..middle + 10] {
-                    *byte ^= 0x55;
-                }
-                std::fs::remove_file(&pack).unwrap();
-                std::fs::write(&pack, bytes).unwrap();
-                broken += 1;
+        for pack in packs(&world) {
+            let mut bytes = std::fs::read(&pack).unwrap();
+            let middle = bytes.len() / 2;
+            for byte in &mut bytes[middle - 10..middle + 10] {
+                *byte ^= 0x55;
             }
+            std::fs::remove_file(&pack).unwrap();
+            std::fs::write(&pack, bytes).unwrap();
+            broken += 1;
         }
         assert!(broken > 0);
         world.restart();
@@ -338,10 +349,7 @@ fn a_mirror_does_not_grow_for_ever() {
         world.repo.commit(&[("a", &n.to_string())]);
         assert_eq!(world.files(), format!("a={n}"));
     }
-    let packs = files_below(&world.mirrors())
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|ext| ext == "pack"))
-        .count();
+    let packs = packs(&world).len();
     assert!(packs <= 51, "{packs}");
 }
 
@@ -435,4 +443,22 @@ fn files_below(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
         }
     }
     found
+}
+
+fn packs(world: &World) -> Vec<std::path::PathBuf> {
+    let mut found = files_below(&world.mirrors());
+    found.retain(|path| path.extension().is_some_and(|ext| ext == "pack"));
+    found
+}
+
+/// Bytes that do not compress, the same each time.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1u64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..length).map(|_| next()).collect()
 }
