@@ -1,4 +1,8 @@
 //! `v1.Status` objects, worded as kube-apiserver words them.
+//!
+//! In: what went wrong and with which object. Out: the body of the answer; its HTTP code is in it.
+//! Clients match on reasons and sometimes on words, so both stay as they are there.
+
 use serde_json::{Map, Value, json};
 
 use crate::managed::Conflict;
@@ -234,4 +238,120 @@ pub fn timeout(message: impl Into<String>, retry_after_seconds: u32) -> Value {
 /// 507: there is no room to store anything.
 pub fn insufficient_storage(message: impl Into<String>) -> Value {
     failure(507, "InsufficientStorage", message.into(), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(status: &Value, want: Expect) {
+        let text = |key: &str| status[key].as_str().unwrap_or_default().to_owned();
+        let details = status.get("details").map(Value::to_string).unwrap_or_default();
+        want.assert_eq(&format!(
+            "{} {}\n{}\n{details}",
+            code(status),
+            text("reason"),
+            text("message")
+        ));
+    }
+
+    #[test]
+    fn objects() {
+        check(
+            &not_found("", "secrets", "a"),
+            expect![[r#"
+                404 NotFound
+                secrets "a" not found
+                {"kind":"secrets","name":"a"}"#]],
+        );
+        check(
+            &already_exists("example.com", "widgets", "a"),
+            expect![[r#"
+                409 AlreadyExists
+                widgets.example.com "a" already exists
+                {"group":"example.com","kind":"widgets","name":"a"}"#]],
+        );
+        check(
+            &conflict("apps", "deployments", "a", MODIFIED),
+            expect![[r#"
+                409 Conflict
+                Operation cannot be fulfilled on deployments.apps "a": the object has been modified; please apply your changes to the latest version and try again
+                {"group":"apps","kind":"deployments","name":"a"}"#]],
+        );
+        check(
+            &forbidden("", "secrets", "a", "no"),
+            expect![[r#"
+                403 Forbidden
+                secrets "a" is forbidden: no
+                {"kind":"secrets","name":"a"}"#]],
+        );
+    }
+
+    #[test]
+    fn invalid_objects() {
+        let interval = FieldError::required("spec.interval", "");
+        check(
+            &invalid("example.com", "Widget", "a", std::slice::from_ref(&interval)),
+            expect![[r#"
+                422 Invalid
+                Widget.example.com "a" is invalid: spec.interval: Required value
+                {"causes":[{"field":"spec.interval","message":"Required value","reason":"FieldValueRequired"}],"group":"example.com","kind":"Widget","name":"a"}"#]],
+        );
+        let kind = FieldError::not_supported("spec.kind", "X".into(), &["A", "B"]);
+        check(
+            &invalid("example.com", "Widget", "a", &[interval, kind]),
+            expect![[r#"
+                422 Invalid
+                Widget.example.com "a" is invalid: [spec.interval: Required value, spec.kind: Unsupported value: "X": supported values: "A", "B"]
+                {"causes":[{"field":"spec.interval","message":"Required value","reason":"FieldValueRequired"},{"field":"spec.kind","message":"Unsupported value: \"X\": supported values: \"A\", \"B\"","reason":"FieldValueNotSupported"}],"group":"example.com","kind":"Widget","name":"a"}"#]],
+        );
+    }
+
+    #[test]
+    fn applies() {
+        let conflicts =
+            [Conflict { path: ".data.k".to_owned(), manager: "\"e\" using v1".to_owned() }];
+        check(
+            &apply_conflict("Apply failed with 1 conflict", &conflicts),
+            expect![[r#"
+                409 Conflict
+                Apply failed with 1 conflict
+                {"causes":[{"field":".data.k","message":"conflict with \"e\" using v1","reason":"FieldManagerConflict"}]}"#]],
+        );
+    }
+
+    #[test]
+    fn requests() {
+        check(
+            &too_old(5, 10),
+            expect![[r#"
+                410 Expired
+                too old resource version: 5 (10)
+            "#]],
+        );
+        check(
+            &unsupported_media_type(&["application/json"]),
+            expect![[r#"
+                415 UnsupportedMediaType
+                the body of the request was in an unknown format - accepted media types include: application/json
+            "#]],
+        );
+        check(
+            &internal("disk"),
+            expect![[r#"
+                500 InternalError
+                Internal error occurred: disk
+                {"causes":[{"message":"disk"}]}"#]],
+        );
+        check(
+            &method_not_allowed("", "nodes", "patch"),
+            expect![[r#"
+                405 MethodNotAllowed
+                patch is not supported on resources of kind "nodes"
+                {"kind":"nodes"}"#]],
+        );
+    }
 }

@@ -116,7 +116,8 @@ const UNOWNED_METADATA: [&str; 10] = [
 /// Merges what a manager applies into the live object.
 ///
 /// Gives an object equal to `live` when nothing changes. The caller takes out of `config` what the
-/// endpoint does not write (`status` on the main one, all but `status` on the other).
+/// endpoint does not write (`status` on the main one, all but `status` on the other), and checks
+/// the `uid` and `resourceVersion` that it may demand: they are not merged.
 ///
 /// # Errors
 /// When others own fields that would change and `force` is not set, or `config` is malformed.
@@ -135,8 +136,7 @@ pub fn apply(
     }
     walk::check(config, schema, "").map_err(ApplyError::Invalid)?;
 
-    let mut config = config.clone();
-    owners::take(&mut config);
+    let config = appliable(config);
     let empty = Value::Object(Map::new());
     let mut before = live.cloned().unwrap_or_else(|| empty.clone());
     let mut owners = Owners::read(owners::take(&mut before).as_ref());
@@ -187,6 +187,19 @@ pub fn apply(
     }
     owners.write(&mut after);
     Ok(after)
+}
+
+/// A configuration without what is not for a client to say: bookkeeping, and metadata that is null
+/// (`creationTimestamp: null` is in every generated manifest).
+fn appliable(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Some(metadata) = config.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|key, value| {
+            let kept = key == "name" || key == "namespace";
+            kept || !(value.is_null() || key == "uid" || UNOWNED_METADATA.contains(&key.as_str()))
+        });
+    }
+    config
 }
 
 /// Takes out what the manager applied before, does not apply now, and nobody else owns.

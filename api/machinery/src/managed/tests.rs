@@ -248,6 +248,52 @@ fn identity_is_owned_by_nobody() {
         .owned(json!({}));
 }
 
+#[test]
+fn generated_manifests_change_no_bookkeeping() {
+    let mut world = config_map();
+    world.apply("a", json!({"data": {"k": "1"}}));
+    let live = world.live.as_mut().unwrap();
+    live["metadata"]["creationTimestamp"] = json!("2030-01-01T00:00:00Z");
+    live["metadata"]["resourceVersion"] = json!("7");
+    let before = live.clone();
+    world.apply(
+        "a",
+        json!({"data": {"k": "1"}, "metadata": {"creationTimestamp": null,
+        "annotations": null, "resourceVersion": "7", "generation": 3}}),
+    );
+    assert_eq!(world.live, Some(before));
+}
+
+#[test]
+fn fields_of_a_crd() {
+    let schema = TypeSchema::from_crd(&json!({"type": "object", "properties": {"spec": {
+        "type": "object", "properties": {
+            "ref": {"type": "object", "x-kubernetes-map-type": "atomic",
+                "properties": {"name": {"type": "string"}}},
+            "values": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "patches": {"type": "array", "items": {"type": "object"}},
+            "checks": {"type": "array", "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"], "items": {"type": "object",
+                    "properties": {"name": {"type": "string"}, "on": {"type": "boolean"}}}}}}}}));
+    let manager = Manager {
+        name: "a",
+        operation: Operation::Apply,
+        subresource: "",
+        api_version: "x.example/v1",
+        now: "2030-01-01T00:00:00Z",
+    };
+    let config = json!({"apiVersion": "x.example/v1", "kind": "X", "metadata": {"name": "x"},
+        "spec": {"ref": {"name": "r"}, "values": {"a": {"b": 1}}, "patches": [{"p": 1}],
+            "checks": [{"name": "c", "on": true}]}});
+    let live = apply(None, &config, &manager, false, &schema).unwrap();
+    assert_eq!(
+        live["metadata"]["managedFields"][0]["fieldsV1"],
+        json!({"f:spec": {"f:ref": {}, "f:patches": {},
+            "f:values": {"f:a": {".": {}, "f:b": {}}},
+            "f:checks": {"k:{\"name\":\"c\"}": {".": {}, "f:name": {}, "f:on": {}}}}})
+    );
+}
+
 fn deployment(containers: Value) -> Value {
     json!({"spec": {"template": {"spec": {"containers": containers}}}})
 }

@@ -107,7 +107,9 @@ impl Reader {
         if node.int_or_string && kind.is_some() {
             let detail = "must be empty if x-kubernetes-int-or-string is true";
             self.add(FieldError::invalid(at, text.into(), detail));
-        } else if kind.is_none() && !node.int_or_string && !node.preserve_unknown {
+        } else if kind.is_none()
+            && (place == Place::Root || !(node.int_or_string || node.preserve_unknown))
+        {
             let detail = match place {
                 Place::Root => "must not be empty at the root",
                 Place::Items => "must not be empty for specified array items",

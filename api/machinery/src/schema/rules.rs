@@ -16,7 +16,14 @@ use super::{Additional, FieldError, FieldErrorKind, ListType, Node};
 
 /// The rules of one node.
 #[derive(Debug, Clone)]
-pub(super) struct Rules(Arc<CompiledSchema>);
+pub(super) struct Rules {
+    compiled: Arc<CompiledSchema>,
+    /// How deep loops stand in loops, at most.
+    loops: u32,
+}
+
+/// The evaluator counts no steps, so they are bounded beforehand: about ten seconds' worth.
+const MAX_STEPS: u64 = 10_000_000;
 
 impl Rules {
     /// Compiles the rules of one node, not those below it. Also gives the places of the rules that
@@ -43,12 +50,23 @@ impl Rules {
             }
         }
         compiled.validations.retain(Result::is_ok);
-        let rules = (!compiled.validations.is_empty()).then(|| Self(Arc::new(compiled)));
+        let rules = (!compiled.validations.is_empty()).then(|| {
+            let texts = compiled.validations.iter().filter_map(|rule| rule.as_ref().ok());
+            let loops = texts.map(|rule| nested_loops(&rule.rule.rule)).max().unwrap_or(0);
+            Self { compiled: Arc::new(compiled), loops }
+        });
         (rules, refused)
     }
 
     fn check(&self, value: &Value, old: Option<&Value>, path: &str, errors: &mut Vec<FieldError>) {
-        let evaluate = AssertUnwindSafe(|| validate_compiled(&self.0, value, old));
+        // One loop is bounded by the size of the object; loops in loops multiply.
+        if self.loops > 1 && longest(value).saturating_pow(self.loops) > MAX_STEPS {
+            let detail = "validation failed due to running out of cost budget, no further \
+                          validation rules will be run";
+            errors.push(FieldError::invalid(path, type_name(value).into(), detail));
+            return;
+        }
+        let evaluate = AssertUnwindSafe(|| validate_compiled(&self.compiled, value, old));
         let Ok(outcome) = catch_unwind(evaluate) else {
             let detail = "a validation rule could not be evaluated";
             errors.push(FieldError::new(path, FieldErrorKind::Internal, Value::Null, detail));
@@ -69,6 +87,41 @@ impl Rules {
             let value = type_name(value).into();
             errors.push(FieldError::new(path.trim_start_matches('.'), kind, value, err.message));
         }
+    }
+}
+
+/// How deep the loops of a rule nest, counted in its text outside quotes.
+fn nested_loops(rule: &str) -> u32 {
+    let loops = [".all", ".exists", ".exists_one", ".map", ".filter", ".sortBy", ".transformList"];
+    let (mut open, mut now, mut most) = (Vec::new(), 0, 0);
+    let (mut quote, mut escaped) = (None, false);
+    for (at, c) in rule.char_indices() {
+        match (quote, c) {
+            (Some(_), _) if escaped => escaped = false,
+            (Some(_), '\\') => escaped = true,
+            (Some(end), c) if c == end => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(c),
+            (None, '(') => {
+                let before = rule[..at].trim_end();
+                let is_loop = loops.iter().any(|name| before.ends_with(name));
+                open.push(is_loop);
+                now += u32::from(is_loop);
+                most = most.max(now);
+            }
+            (None, ')') => now -= u32::from(open.pop().unwrap_or(false)),
+            (None, _) => {}
+        }
+    }
+    most
+}
+
+/// The number of entries of the longest list or map in a value.
+fn longest(value: &Value) -> u64 {
+    match value {
+        Value::Object(map) => map.values().map(longest).fold(map.len() as u64, u64::max),
+        Value::Array(items) => items.iter().map(longest).fold(items.len() as u64, u64::max),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
     }
 }
 
@@ -134,4 +187,22 @@ fn same_item<'a>(node: &Node, item: &Value, old: &'a Value) -> Option<&'a Value>
     let key = |item: &Value| item_key(&node.list, node.items.as_deref(), item);
     let wanted = key(item)?;
     old.as_array()?.iter().find(|item| key(item).as_ref() == Some(&wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loops_are_counted() {
+        for (rule, want) in [
+            ("self.x > (1 + 2)", 0),
+            ("self.all(a, a > 0)", 1),
+            ("self.all(a, a > 0) && self.exists(b, b > 1)", 1),
+            ("self.all(a, self.filter(b, b == a).size() == 1)", 2),
+            ("self.all(a, a != ')' && self.map (b, b).all(c, c == \"(\"))", 2),
+        ] {
+            assert_eq!(nested_loops(rule), want, "{rule}");
+        }
+    }
 }

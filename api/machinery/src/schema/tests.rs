@@ -321,6 +321,20 @@ fn rules() {
 }
 
 #[test]
+fn rules_that_would_take_too_long_are_not_run() {
+    let schema = schema(json!({"type": "array", "items": {"type": "integer"},
+        "x-kubernetes-validations": [
+            {"rule": "self.all(a, self.exists_one(b, a == b))", "message": "must be unique"}]}));
+    let list = |length: u64| json!({"spec": {"x": (0..length).collect::<Vec<_>>()}});
+    assert_eq!(schema.validate(&list(20)), []);
+    assert_eq!(
+        schema.validate(&list(10_000))[0].to_string(),
+        "spec.x: Invalid value: \"array\": validation failed due to running out of cost budget, \
+         no further validation rules will be run"
+    );
+}
+
+#[test]
 fn rules_that_cannot_run_are_named_and_not_enforced() {
     let schema = schema(json!({"type": "object", "properties": {},
         "x-kubernetes-validations": [{"rule": "self.("}, {"rule": "false", "message": "never"}]}));
