@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn every_leaf_is_proved_and_nothing_else() {
-        let all = leaves(70);
-        for size in 1..=70 {
+        let all = leaves(40);
+        for size in 1..=40 {
             let Ok(top) = root(&Leaves(&all), size);
             for index in 0..size {
                 let Ok(path) = inclusion(&Leaves(&all), index, size);
@@ -280,8 +280,8 @@ mod tests {
 
     #[test]
     fn every_prefix_is_consistent_and_nothing_else() {
-        let all = leaves(70);
-        for new in 0..=70 {
+        let all = leaves(40);
+        for new in 0..=40 {
             let Ok(new_root) = root(&Leaves(&all), new);
             for old in 0..=new {
                 let Ok(old_root) = root(&Leaves(&all), old);

@@ -466,6 +466,19 @@ impl Ledger {
         Ok(Proof { index, text, path, checkpoint })
     }
 
+    /// Writes the checkpoint and checks all that is on disk against it, byte by byte, while the
+    /// ledger goes on.
+    ///
+    /// # Errors
+    /// When the disk refuses. What is wrong with the ledger is in the report.
+    pub async fn verify(&self) -> Result<Report, LedgerError> {
+        self.publish().await?;
+        let (disk, key) = (self.inner.shared.shelf.disk(), self.key().clone());
+        tokio::task::spawn_blocking(move || verify_on(disk, Some(&key)))
+            .await
+            .unwrap_or(Err(LedgerError::Closed))
+    }
+
     /// Canonical texts of a range that is within the log.
     fn texts(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>, LedgerError> {
         let shared = &self.inner.shared;

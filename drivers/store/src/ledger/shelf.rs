@@ -29,6 +29,11 @@ impl Shelf {
         Self { disk }
     }
 
+    /// The disk itself.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
+    }
+
     fn put(&self, path: &str, bytes: &[u8]) -> Result<(), LedgerError> {
         let put = || -> io::Result<()> {
             self.disk.make_dir(disk::parent(path))?;

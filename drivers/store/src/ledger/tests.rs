@@ -366,6 +366,7 @@ async fn a_ledger_on_disk_is_verified_while_it_runs() {
     }
     let found = verify(dir.path(), Some(ledger.key())).unwrap();
     assert_eq!((found.problems.len(), found.size), (0, 601), "{:?}", found.problems);
+    assert_eq!(ledger.verify().await.unwrap().signed, 601);
     assert!(matches!(Ledger::open(dir.path()).await, Err(LedgerError::Log(_))));
     let key = *ledger.realm_key();
     drop(ledger);
@@ -386,6 +387,7 @@ async fn a_ledger_in_memory_is_the_same_for_the_same_seed() {
             ledger.append(draft("web", number)).await.unwrap();
         }
         assert_eq!(ledger.replay().unwrap().open.len(), 0);
+        assert_eq!(ledger.verify().await.unwrap().problems, [""; 0]);
         ledger.commit(intent()).await.unwrap();
         assert_eq!(ledger.replay().unwrap().open.len(), 1);
         ledger.checkpoint()

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fixpoint_base::{Chain, Digest};
 use fixpoint_ledger::entry::{Body, Draft, Entry, Genesis};
@@ -31,6 +31,10 @@ type Answer = Result<Receipt, LedgerError>;
 
 /// Bundles and checkpoint follow after this much quiet.
 const LEISURE: Duration = Duration::from_secs(1);
+/// Without any quiet they follow after this long, or after this many entries. Writing them costs
+/// a few dozen syncs in which no entry is taken, so a burst is let through first.
+const LATEST: Duration = Duration::from_secs(10);
+const MOST: u64 = 16 * WIDTH;
 /// One write takes at most this many entries, usually of half a kilobyte, never over 64.
 const BATCH: usize = 256;
 /// Once one write has this many bytes of bodies it takes no more. With the last body (32 MiB) and
@@ -71,6 +75,7 @@ impl Worker {
 
     /// Works until nobody can ask any more; publishes at the end.
     pub fn run(mut self, requests: &mpsc::Receiver<Request>) {
+        let mut behind_since = None;
         loop {
             // With nothing to publish there is nothing to wake up for.
             let request = match self.lag() {
@@ -89,11 +94,16 @@ impl Worker {
                         batch.push(request);
                     }
                     self.process(batch);
-                    if self.lag() >= WIDTH {
+                    let since = *behind_since.get_or_insert_with(Instant::now);
+                    if self.lag() >= MOST || since.elapsed() >= LATEST {
                         self.publish_or_say();
+                        behind_since = None;
                     }
                 }
-                Err(mpsc::RecvTimeoutError::Timeout) => self.publish_or_say(),
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    self.publish_or_say();
+                    behind_since = None;
+                }
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
         }
