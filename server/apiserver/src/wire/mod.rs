@@ -1,6 +1,7 @@
 //! HTTP as the Kubernetes API uses it: what a request asks for, and how an answer is sent.
 
 pub mod accept;
+mod protobuf;
 pub mod query;
 pub mod reply;
 pub mod request;

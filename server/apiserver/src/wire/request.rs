@@ -6,9 +6,13 @@ use fixpoint_base::Limits;
 use http::{Method, header};
 use serde_json::Value;
 
+use super::protobuf;
 use super::query::{Query, decode};
 use super::reply::Failure;
 use crate::user::User;
+
+/// What typed clients send for built-in kinds.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// A whole request.
 #[derive(Debug, Clone)]
@@ -84,8 +88,13 @@ impl Request {
         let value = match self.media() {
             "application/json" | "" => json(&self.body)?,
             "application/yaml" => yaml(&self.body)?,
+            PROTOBUF => protobuf::parse(&self.body).map_err(|why| {
+                Failure::from(status::bad_request(format!(
+                    "the request body cannot be read: {why}"
+                )))
+            })?,
             _ => {
-                let known = ["application/json", "application/yaml"];
+                let known = ["application/json", "application/yaml", PROTOBUF];
                 return Err(status::unsupported_media_type(&known).into());
             }
         };

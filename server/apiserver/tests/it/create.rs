@@ -97,13 +97,15 @@ fn bodies_must_be_objects() {
         POST MAPS [1]
         POST MAPS {"metadata":
         POST MAPS content-type=application/vnd.kubernetes.protobuf {}
+        POST MAPS content-type=application/cbor {}
         POST MAPS content-type=application/yaml {metadata: {name: y}}
         POST MAPS content-type=application/yaml {metadata: {name: z}, data: {k: "off"}}
         "#,
         expect![[r#"
             400 BadRequest: the request body is not an object
             400 BadRequest: the request body is not JSON: EOF while parsing a value at line 1 column 12
-            415 UnsupportedMediaType: the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+            400 BadRequest: the request body cannot be read: it does not begin as Kubernetes' protobuf does
+            415 UnsupportedMediaType: the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf
             422 Invalid: ConfigMap "" is invalid: [metadata.name: Invalid value: true: must be a string, metadata.name: Required value: name or generateName is required]
             201 {"apiVersion":"v1","data":{"k":"off"},"kind":"ConfigMap","metadata":{"name":"z","namespace":"default"}}
         "#]],

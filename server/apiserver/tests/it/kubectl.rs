@@ -115,7 +115,6 @@ fn a_session() {
         apply -f - <<< {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"},"data":{"k":"2"}}
         apply --server-side -f - <<< {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"data":{"k":"2"}}
         apply --server-side -f - <<< {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b"},"data":{"k":"3"}}
-        diff -f - <<< {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"none"}}
         create secret generic s --from-literal=p=hunter2
         get secret s
         create deployment web --image=nginx
@@ -136,6 +135,21 @@ fn a_session() {
         get all
         get events
         create serviceaccount robot
+        create role r --verb=get --resource=pods
+        create rolebinding rb --role=r --serviceaccount=default:robot
+        create clusterrolebinding crb --clusterrole=view --user=bob
+        create job j --image=busybox -- echo hi
+        create cronjob cj --image=busybox --schedule=*/1~*~*~*~* -- echo hi
+        create service clusterip svc --tcp=80:8080
+        get svc svc -o jsonpath={.spec}
+        create ingress ing --rule=example.com/=svc:80
+        create quota q --hard=cpu=1,memory=1Gi
+        get quota q -o jsonpath={.spec}
+        create priorityclass low --value=0
+        create pdb p --selector=app=x --min-available=1
+        run pod --image=busybox --env=A=b
+        get pods
+        expose pod pod --port=80 --name=exposed
         get sa robot -o name
         get --raw /readyz
         replace -f - <<< {"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"data":{"p":"aGk="},"type":"Opaque"}
@@ -154,23 +168,24 @@ fn a_session() {
               fixpoint-system   Active   ?
               kube-system       Active   ?
             $ create configmap a --from-literal=k=v
-              error: failed to create configmap: the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+              configmap/a created
             $ get configmap a -o jsonpath={.data}
-              Error from server (NotFound): configmaps "a" not found
+              {"k":"v"}
             $ get cm
-              No resources found in default namespace.
+              NAME   DATA   AGE
+              a      1      ?
             $ label cm a app=x
-              Error from server (NotFound): configmaps "a" not found
+              configmap/a labeled
             $ annotate cm a note=hello
-              Error from server (NotFound): configmaps "a" not found
+              configmap/a annotated
             $ patch cm a -p {"data":{"l":"w"}}
-              Error from server (NotFound): configmaps "a" not found
+              configmap/a patched
             $ patch cm a --type=merge -p {"data":{"l":"x"}}
-              Error from server (NotFound): configmaps "a" not found
+              configmap/a patched
             $ patch cm a --type=json -p [{"op":"remove","path":"/data/l"}]
-              Error from server (NotFound): configmaps "a" not found
+              configmap/a patched
             $ get cm -l app=x -o name
-
+              configmap/a
             $ apply -f -
               configmap/b created
             $ apply -f -
@@ -181,65 +196,88 @@ fn a_session() {
               configmap/c serverside-applied
             $ apply --server-side -f -
               configmap/b serverside-applied
-            $ diff -f -
-              diff -u -N /tmp/LIVE-33321219/v1.ConfigMap.default.none /tmp/MERGED-2643025842/v1.ConfigMap.default.none
-              --- /tmp/LIVE-33321219/v1.ConfigMap.default.none	2026-11-23 00:17:39.726444503 +0000
-              +++ /tmp/MERGED-2643025842/v1.ConfigMap.default.none	2026-11-23 00:17:39.730444502 +0000
-              @@ -0,0 +1,7 @@
-              +apiVersion: v1
-              +kind: ConfigMap
-              +metadata:
-              +  creationTimestamp: "2026-11-23T00:17:39Z"
-              +  name: none
-              +  namespace: default
-              +  uid: 5f51457e-b29b-4238-acc8-e770002f3b80
             $ create secret generic s --from-literal=p=hunter2
-              error: failed to create secret the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+              secret/s created
             $ get secret s
-              Error from server (NotFound): secrets "s" not found
+              NAME   TYPE     DATA   AGE
+              s      Opaque   1      ?
             $ create deployment web --image=nginx
-              error: failed to create deployment: the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+              deployment.apps/web created
             $ scale deployment web --replicas=3
-              error: no objects passed to scale deployments.apps "web" not found
+              deployment.apps/web scaled
             $ get deployment web -o jsonpath={.spec.replicas}
-              Error from server (NotFound): deployments.apps "web" not found
+              3
             $ set image deployment/web nginx=nginx:2
-              Error from server (NotFound): deployments.apps "web" not found
+              deployment.apps/web image updated
             $ wait --for=jsonpath={.spec.replicas}=3 deployment/web --timeout=5s
-              Error from server (NotFound): deployments.apps "web" not found
+              deployment.apps/web condition met
             $ rollout restart deployment web
-              Error from server (NotFound): deployments.apps "web" not found
+              deployment.apps/web restarted
             $ delete cm a
-              Error from server (NotFound): configmaps "a" not found
+              configmap "a" deleted
             $ delete cm --all
               configmap "b" deleted
               configmap "c" deleted
             $ get cm
               No resources found in default namespace.
             $ create namespace shop
-              Error from server (UnsupportedMediaType): the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+              namespace/shop created
             $ create configmap x -n shop
-              error: failed to create configmap: the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+              configmap/x created
             $ delete namespace shop
-              Error from server (NotFound): namespaces "shop" not found
+              namespace "shop" deleted
             $ get ns shop
               Error from server (NotFound): namespaces "shop" not found
             $ auth can-i delete pods
-              Error from server (UnsupportedMediaType): the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+              yes
             $ auth whoami
-              Error from server (UnsupportedMediaType): the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+              ATTRIBUTE   VALUE
+              Username    fixpoint-admin
+              Groups      [system:masters system:authenticated]
             $ get all
-              No resources found in default namespace.
+              NAME                  READY   UP-TO-DATE   AVAILABLE   AGE
+              deployment.apps/web   0/3     0            0           ?
             $ get events
               No resources found in default namespace.
             $ create serviceaccount robot
-              error: failed to create serviceaccount: the body of the request was in an unknown format - accepted media types include: application/json, application/yaml
+              serviceaccount/robot created
+            $ create role r --verb=get --resource=pods
+              role.rbac.authorization.k8s.io/r created
+            $ create rolebinding rb --role=r --serviceaccount=default:robot
+              rolebinding.rbac.authorization.k8s.io/rb created
+            $ create clusterrolebinding crb --clusterrole=view --user=bob
+              clusterrolebinding.rbac.authorization.k8s.io/crb created
+            $ create job j --image=busybox -- echo hi
+              job.batch/j created
+            $ create cronjob cj --image=busybox --schedule=*/1~*~*~*~* -- echo hi
+              cronjob.batch/cj created
+            $ create service clusterip svc --tcp=80:8080
+              service/svc created
+            $ get svc svc -o jsonpath={.spec}
+              {"ports":[{"name":"80-8080","port":80,"protocol":"TCP","targetPort":8080}],"selector":{"app":"svc"},"type":"ClusterIP"}
+            $ create ingress ing --rule=example.com/=svc:80
+              ingress.networking.k8s.io/ing created
+            $ create quota q --hard=cpu=1,memory=1Gi
+              resourcequota/q created
+            $ get quota q -o jsonpath={.spec}
+              {"hard":{"cpu":"1","memory":"1Gi"}}
+            $ create priorityclass low --value=0
+              priorityclass.scheduling.k8s.io/low created
+            $ create pdb p --selector=app=x --min-available=1
+              poddisruptionbudget.policy/p created
+            $ run pod --image=busybox --env=A=b
+              pod/pod created
+            $ get pods
+              NAME   AGE
+              pod    ?
+            $ expose pod pod --port=80 --name=exposed
+              service/exposed exposed
             $ get sa robot -o name
-              Error from server (NotFound): serviceaccounts "robot" not found
+              serviceaccount/robot
             $ get --raw /readyz
               Error from server (ServiceUnavailable): the server is currently unable to handle the request
             $ replace -f -
-              Error from server (NotFound): error when replacing "STDIN": secrets "s" not found
+              secret/s replaced
             $ get nothing
               error: the server doesn't have a resource type "nothing"
             $ delete secret none
@@ -270,88 +308,91 @@ fn definitions() {
         delete crd widgets.example.com
         get widgets
     "#;
-    check(&script.replace("DEFINITION", &widgets()), expect![[r#"
-        $ apply -f -
-          customresourcedefinition.apiextensions.k8s.io/widgets.example.com created
-        $ wait --for=condition=Established crd/widgets.example.com --timeout=5s
-          customresourcedefinition.apiextensions.k8s.io/widgets.example.com condition met
-        $ get crd
-          NAME                  CREATED AT
-          widgets.example.com   2026-11-23T00:17:41Z
-        $ api-resources --api-group=example.com
-          NAME      SHORTNAMES   APIVERSION       NAMESPACED   KIND
-          widgets   wd           example.com/v1   true         Widget
-        $ apply -f -
-          widget.example.com/w created
-        $ apply -f -
-          widget.example.com/w configured
-        $ apply -f -
-          Error from server (BadRequest): error when creating "STDIN": strict decoding error: unknown field "spec.unknown"
-        $ apply --server-side -f -
-          widget.example.com/v serverside-applied
-        $ get wd
-          NAME   SIZE
-          v      3
-          w      2
-        $ get widgets.v1beta1.example.com w -o jsonpath={.apiVersion}
-          example.com/v1beta1
-        $ explain widget.spec
-          GROUP:      example.com
-          KIND:       Widget
-          VERSION:    v1
+    check(
+        &script.replace("DEFINITION", &widgets()),
+        expect![[r#"
+            $ apply -f -
+              customresourcedefinition.apiextensions.k8s.io/widgets.example.com created
+            $ wait --for=condition=Established crd/widgets.example.com --timeout=5s
+              customresourcedefinition.apiextensions.k8s.io/widgets.example.com condition met
+            $ get crd
+              NAME                  CREATED AT
+              widgets.example.com   2026-11-23T00:23:26Z
+            $ api-resources --api-group=example.com
+              NAME      SHORTNAMES   APIVERSION       NAMESPACED   KIND
+              widgets   wd           example.com/v1   true         Widget
+            $ apply -f -
+              widget.example.com/w created
+            $ apply -f -
+              widget.example.com/w configured
+            $ apply -f -
+              Error from server (BadRequest): error when creating "STDIN": strict decoding error: unknown field "spec.unknown"
+            $ apply --server-side -f -
+              widget.example.com/v serverside-applied
+            $ get wd
+              NAME   SIZE
+              v      3
+              w      2
+            $ get widgets.v1beta1.example.com w -o jsonpath={.apiVersion}
+              example.com/v1beta1
+            $ explain widget.spec
+              GROUP:      example.com
+              KIND:       Widget
+              VERSION:    v1
   
-          FIELD: spec <Object>
-  
-  
-          DESCRIPTION:
-              <empty>
-          FIELDS:
-            color	<string>
-            enum: red, blue
-              <no description>
-  
-            parts	<[]Object>
-              <no description>
-  
-            replicas	<integer>
-              <no description>
-  
-            size	<integer> -required-
-              <no description>
+              FIELD: spec <Object>
   
   
-        $ scale widget w --replicas=4
-          widget.example.com/w scaled
-        $ describe widget w
-          Name:         w
-          Namespace:    default
-          Labels:       <none>
-          Annotations:  <none>
-          API Version:  example.com/v1
-          Kind:         Widget
-          Metadata:
-            Creation Timestamp:  2026-11-23T00:17:41Z
-            Generation:          3
-            Resource Version:    8
-            UID:                 5c874d56-29b6-4877-ad0f-efec8fbcf8cd
-          Spec:
-            Color:     red
-            Replicas:  4
-            Size:      2
-          Events:      <none>
-        $ patch widget w --subresource=status --type=merge -p {"status":{"ready":true}}
-          widget.example.com/w patched
-        $ get widget w -o jsonpath={.status}
-          {"ready":true}
-        $ get all
-          NAME                   SIZE
-          widget.example.com/v   3
-          widget.example.com/w   2
-        $ delete crd widgets.example.com
-          customresourcedefinition.apiextensions.k8s.io "widgets.example.com" deleted
-        $ get widgets
-          Error from server (NotFound): Unable to list "example.com/v1, Resource=widgets": the server could not find the requested resource
-    "#]]);
+              DESCRIPTION:
+                  <empty>
+              FIELDS:
+                color	<string>
+                enum: red, blue
+                  <no description>
+  
+                parts	<[]Object>
+                  <no description>
+  
+                replicas	<integer>
+                  <no description>
+  
+                size	<integer> -required-
+                  <no description>
+  
+  
+            $ scale widget w --replicas=4
+              widget.example.com/w scaled
+            $ describe widget w
+              Name:         w
+              Namespace:    default
+              Labels:       <none>
+              Annotations:  <none>
+              API Version:  example.com/v1
+              Kind:         Widget
+              Metadata:
+                Creation Timestamp:  2026-11-23T00:23:27Z
+                Generation:          3
+                Resource Version:    8
+                UID:                 f6e2b5cb-cc8a-4f39-a97b-46b7d8b78bbe
+              Spec:
+                Color:     red
+                Replicas:  4
+                Size:      2
+              Events:      <none>
+            $ patch widget w --subresource=status --type=merge -p {"status":{"ready":true}}
+              widget.example.com/w patched
+            $ get widget w -o jsonpath={.status}
+              {"ready":true}
+            $ get all
+              NAME                   SIZE
+              widget.example.com/v   3
+              widget.example.com/w   2
+            $ delete crd widgets.example.com
+              customresourcedefinition.apiextensions.k8s.io "widgets.example.com" deleted
+            $ get widgets
+              Error from server (NotFound): Unable to list "example.com/v1, Resource=widgets": the server could not find the requested resource
+        "#]],
+    );
 }
 
 #[test]
