@@ -474,7 +474,8 @@ impl Ledger {
     pub async fn verify(&self) -> Result<Report, LedgerError> {
         self.publish().await?;
         let (disk, key) = (self.inner.shared.shelf.disk(), self.key().clone());
-        tokio::task::spawn_blocking(move || verify_on(disk, Some(&key)))
+        let has_tail = matches!(self.inner.sequencer, Sequencer::Thread { .. });
+        tokio::task::spawn_blocking(move || verify::look(disk, Some(&key), has_tail))
             .await
             .unwrap_or(Err(LedgerError::Closed))
     }
