@@ -183,7 +183,8 @@ impl<'a> Build<'a> {
 
     fn push(&mut self, set: &mut Set, resource: Resource) {
         if let Err(resource) = set.push(resource) {
-            let message = format!("{} is there twice", resource.id);
+            let first = set.by_id(&resource.id).map_or("", |first| &first.file);
+            let message = format!("{} is there already, from {first}", resource.id);
             let hint = "remove one of the two, or give it another name";
             self.problems.push(Problem::new(&*resource.file, message).hint(hint));
         }

@@ -220,7 +220,9 @@ fn env_pairs(content: &[u8], file: &str) -> Result<Vec<(String, Vec<u8>)>, Strin
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
         if !is_variable(key) {
             let line = at + 1;
-            return Err(format!("has the environment file {file:?}, of which line {line} is none"));
+            return Err(format!(
+                "has the environment file {file:?}, whose line {line} is not NAME=value"
+            ));
         }
         pairs.push((key.to_owned(), value.as_bytes().to_vec()));
     }

@@ -40,6 +40,11 @@ impl Set {
         }
     }
 
+    /// The object that has an id now.
+    pub(crate) fn by_id(&self, id: &Id) -> Option<&Resource> {
+        self.current.get(id).map(|at| &self.items[*at])
+    }
+
     pub(crate) fn items(&self) -> &[Resource] {
         &self.items
     }

@@ -8,10 +8,13 @@ use crate::fields::FieldSpec;
 #[derive(Debug)]
 pub(crate) struct Reference {
     /// Group, version and kind of what is referred to; blank parts cover all.
-    pub(crate) target: (&'static str, &'static str, &'static str),
+    pub(crate) target: Target,
     /// The field that holds the name, or the mapping that holds name and namespace.
     pub(crate) field: FieldSpec,
 }
+
+/// Group, version and kind.
+type Target = (&'static str, &'static str, &'static str);
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 const ADMISSION: &str = "admissionregistration.k8s.io";
@@ -39,17 +42,17 @@ const RUNNERS: &[(&str, &str, &str)] = &[
     ("DaemonSet", "", "spec/template/spec"),
 ];
 
-const CONFIG_MAP: (&str, &str, &str) = ("", "v1", "ConfigMap");
-const SECRET: (&str, &str, &str) = ("", "v1", "Secret");
-const SERVICE: (&str, &str, &str) = ("", "v1", "Service");
-const ACCOUNT: (&str, &str, &str) = ("", "v1", "ServiceAccount");
-const CLAIM: (&str, &str, &str) = ("", "v1", "PersistentVolumeClaim");
-const PRIORITY: (&str, &str, &str) = ("scheduling.k8s.io", "v1", "PriorityClass");
-const VOLUME: (&str, &str, &str) = ("", "v1", "PersistentVolume");
-const STORAGE: (&str, &str, &str) = ("storage.k8s.io", "v1", "StorageClass");
+const CONFIG_MAP: Target = ("", "v1", "ConfigMap");
+const SECRET: Target = ("", "v1", "Secret");
+const SERVICE: Target = ("", "v1", "Service");
+const ACCOUNT: Target = ("", "v1", "ServiceAccount");
+const CLAIM: Target = ("", "v1", "PersistentVolumeClaim");
+const PRIORITY: Target = ("scheduling.k8s.io", "v1", "PriorityClass");
+const VOLUME: Target = ("", "v1", "PersistentVolume");
+const STORAGE: Target = ("storage.k8s.io", "v1", "StorageClass");
 
 /// Fields of a pod's specification.
-const IN_PODS: &[((&str, &str, &str), &[&str])] = &[
+const IN_PODS: &[(Target, &[&str])] = &[
     (
         CONFIG_MAP,
         &[
@@ -75,14 +78,14 @@ const IN_PODS: &[((&str, &str, &str), &[&str])] = &[
     ),
 ];
 
-const IN_RUNNERS: &[((&str, &str, &str), &str)] = &[
+const IN_RUNNERS: &[(Target, &str)] = &[
     (ACCOUNT, "serviceAccountName"),
     (CLAIM, "volumes/persistentVolumeClaim/claimName"),
     (PRIORITY, "priorityClassName"),
 ];
 
 /// All other references: target, then group and kind of the referrer, then the field.
-const OTHERS: &[((&str, &str, &str), &str, &str, &str)] = &[
+const OTHERS: &[(Target, &str, &str, &str)] = &[
     (("", "", "Deployment"), "", "HorizontalPodAutoscaler", "spec/scaleTargetRef/name"),
     (("", "", "ReplicationController"), "", "HorizontalPodAutoscaler", "spec/scaleTargetRef/name"),
     (("", "", "ReplicaSet"), "", "HorizontalPodAutoscaler", "spec/scaleTargetRef/name"),

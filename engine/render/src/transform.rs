@@ -172,7 +172,7 @@ pub(crate) fn pairs(
             Ok::<(), Reason>(())
         };
         let id = set.items()[at].id.clone();
-        set.change(at, change).map_err(|reason| format!("do not fit {id}: {reason}"))?;
+        set.change(at, change).map_err(|reason| format!("does not fit {id}: {reason}"))?;
     }
     Ok(())
 }
@@ -212,12 +212,13 @@ pub(crate) fn replicas(set: &mut Set, replica: &Replica) -> Result<(), Reason> {
             set.change(at, change)?;
         }
     }
-    if found { Ok(()) } else { Err(format!("name {:?}, which is no workload", replica.name)) }
+    if found { Ok(()) } else { Err(format!("names {:?}, which is no workload", replica.name)) }
 }
 
 /// Replaces the name, tag or digest of an image wherever it is used.
 pub(crate) fn image(set: &mut Set, image: &Image) -> Result<(), Reason> {
     let suffix = "(:[a-zA-Z0-9_.{}-]*)?(@sha256:[a-zA-Z0-9_.{}-]*)?";
+    whole(&image.name)?;
     let pattern = whole(&format!("(?:{}){suffix}", image.name))?;
     let matches = |text: &str| pattern.as_ref().is_some_and(|pattern| pattern.is_match(text));
     for at in 0..set.len() {
@@ -243,7 +244,7 @@ pub(crate) fn image(set: &mut Set, image: &Image) -> Result<(), Reason> {
                 .try_for_each(|field| field.visit(resource, Create::Nothing, set_image))
         };
         let id = set.items()[at].id.clone();
-        set.change(at, change).map_err(|reason| format!("do not fit {id}: {reason}"))?;
+        set.change(at, change).map_err(|reason| format!("does not fit {id}: {reason}"))?;
     }
     Ok(())
 }

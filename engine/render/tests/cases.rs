@@ -15,20 +15,24 @@ fn parse(case: &str) -> (Tree, String) {
     let mut builder = TreeBuilder::new(&limits);
     let mut expected = None;
     for part in case.split("==> ").skip(1) {
-        let (name, text) = part.split_once('\n').unwrap();
+        let (name, text) = part.split_once('\n').expect("a path has a line of its own");
         if name == "output" {
             expected = Some(text.to_owned());
         } else {
             let text = text.strip_suffix("\n<no line break>\n").unwrap_or(text);
-            builder.file(name, bytes(text), false).unwrap();
+            builder.file(name, bytes(text), false).expect("the case names clean paths");
         }
     }
-    (builder.build().unwrap(), expected.unwrap())
+    let tree = builder.build().expect("the case makes a tree");
+    (tree, expected.expect("the case has an output"))
 }
 
 fn bytes(text: &str) -> Vec<u8> {
     match text.strip_prefix("<bytes ").and_then(|rest| rest.strip_suffix('>')) {
-        Some(hex) => hex.split(' ').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect(),
+        Some(hex) => hex
+            .split(' ')
+            .map(|byte| u8::from_str_radix(byte, 16).expect("bytes are in hex"))
+            .collect(),
         None => text.as_bytes().to_vec(),
     }
 }
