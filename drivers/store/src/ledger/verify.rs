@@ -68,6 +68,15 @@ const LOOKS: usize = 3;
 /// # Errors
 /// As [`verify`].
 pub fn verify_on(disk: Arc<dyn Disk>, key: Option<&VerifierKey>) -> Result<Report, LedgerError> {
+    look(disk, key, true)
+}
+
+/// `has_tail` is whether there must be a tail: a ledger in memory keeps none.
+pub fn look(
+    disk: Arc<dyn Disk>,
+    key: Option<&VerifierKey>,
+    has_tail: bool,
+) -> Result<Report, LedgerError> {
     let mut look = 1;
     loop {
         let before = Shelf::new(Arc::clone(&disk)).checkpoint();
