@@ -17,7 +17,6 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
 use crate::error::TargetError;
 use crate::target::KubeTarget;
@@ -60,11 +59,14 @@ pub struct Drift {
     pub gone: bool,
 }
 
-/// After this long a watch that could not be kept is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(300);
+/// Pause before a watch that was denied is tried again: permissions change seldom.
+const DENIED_PAUSE: Duration = Duration::from_secs(300);
+
+/// Pause before a kind that is not served is asked for again; its definition may come back.
+const UNSERVED_PAUSE: Duration = Duration::from_secs(60);
 
 /// Pause after a server could not say whether it serves a kind.
-const ASK_AGAIN: Duration = Duration::from_secs(10);
+const UNSURE_PAUSE: Duration = Duration::from_secs(10);
 
 /// Keeps one watch for each kind that is asked for, no more and no fewer.
 #[derive(Debug)]
@@ -72,14 +74,8 @@ pub struct DriftWatches {
     target: KubeTarget,
     selector: String,
     drifts: mpsc::Sender<Drift>,
-    watches: BTreeMap<WatchId, Watch>,
+    watches: BTreeMap<WatchId, JoinHandle<()>>,
     problems: Problems,
-}
-
-#[derive(Debug)]
-struct Watch {
-    task: JoinHandle<()>,
-    since: Instant,
 }
 
 type Problems = Arc<Mutex<BTreeMap<WatchId, String>>>;
@@ -97,29 +93,33 @@ impl DriftWatches {
         }
     }
 
-    /// Watches exactly these from now on. A watch that ended by itself (the kind went away, or may
-    /// not be watched) is tried again after a while.
+    /// Watches exactly these from now on. A kind that is not served, or may not be watched, is
+    /// tried again after a while.
     pub fn keep(&mut self, wanted: &BTreeSet<WatchId>) {
-        self.watches.retain(|id, watch| {
-            let over = watch.task.is_finished() && watch.since.elapsed() >= TRY_AGAIN;
-            let stays = wanted.contains(id) && !over;
+        self.watches.retain(|id, task| {
+            let stays = wanted.contains(id) && !task.is_finished();
             if !stays {
-                watch.task.abort();
+                task.abort();
                 lock(&self.problems).remove(id);
             }
             stays
         });
         for id in wanted {
             if !self.watches.contains_key(id) {
-                let watch = self.begin(id.clone());
-                self.watches.insert(id.clone(), watch);
+                let task = self.begin(id.clone());
+                self.watches.insert(id.clone(), task);
             }
         }
     }
 
-    /// How many watches are running.
-    pub fn running(&self) -> usize {
-        self.watches.values().filter(|watch| !watch.task.is_finished()).count()
+    /// How many watches are kept.
+    pub fn len(&self) -> usize {
+        self.watches.len()
+    }
+
+    /// Whether nothing is watched.
+    pub fn is_empty(&self) -> bool {
+        self.watches.is_empty()
     }
 
     /// The watches that cannot be kept, each with the reason: their objects are looked at by
@@ -128,23 +128,28 @@ impl DriftWatches {
         lock(&self.problems).clone()
     }
 
-    fn begin(&self, id: WatchId) -> Watch {
+    fn begin(&self, id: WatchId) -> JoinHandle<()> {
         let (target, selector) = (self.target.clone(), self.selector.clone());
         let (drifts, problems) = (self.drifts.clone(), self.problems.clone());
-        let task = async move {
+        tokio::spawn(async move {
             let mut follower = Follower { target, id, drifts, last: HashMap::new() };
-            match follower.follow(&selector, &problems).await {
-                End::Quietly => lock(&problems).remove(&follower.id),
-                End::Denied(reason) => lock(&problems).insert(follower.id.clone(), reason),
-            };
-        };
-        Watch { task: tokio::spawn(task), since: Instant::now() }
+            loop {
+                match follower.follow(&selector, &problems).await {
+                    End::Unheard => return,
+                    End::Unserved => tokio::time::sleep(UNSERVED_PAUSE).await,
+                    End::Denied(reason) => {
+                        lock(&problems).insert(follower.id.clone(), reason);
+                        tokio::time::sleep(DENIED_PAUSE).await;
+                    }
+                }
+            }
+        })
     }
 }
 
 impl Drop for DriftWatches {
     fn drop(&mut self) {
-        self.watches.values().for_each(|watch| watch.task.abort());
+        self.watches.values().for_each(JoinHandle::abort);
     }
 }
 
@@ -154,8 +159,10 @@ fn lock(problems: &Problems) -> std::sync::MutexGuard<'_, BTreeMap<WatchId, Stri
 
 /// Why a watch ended.
 enum End {
-    /// The kind is not served any more, or nobody listens.
-    Quietly,
+    /// Nobody listens any more.
+    Unheard,
+    /// The kind is not served.
+    Unserved,
     /// It may not be watched.
     Denied(String),
 }
@@ -175,13 +182,16 @@ impl Follower {
         loop {
             let kind = match self.target.kind(&self.id.gvk).await {
                 Ok(kind) => kind,
-                Err(TargetError::UnknownKind { .. }) => return End::Quietly,
+                Err(TargetError::UnknownKind { .. }) => {
+                    lock(problems).remove(&self.id);
+                    return End::Unserved;
+                }
                 Err(err @ TargetError::Refused { .. }) => {
                     return End::Denied(Chain(&err).to_string());
                 }
                 Err(err) => {
                     lock(problems).insert(self.id.clone(), Chain(&err).to_string());
-                    tokio::time::sleep(ASK_AGAIN).await;
+                    tokio::time::sleep(UNSURE_PAUSE).await;
                     continue;
                 }
             };
@@ -254,7 +264,7 @@ impl Follower {
             };
             for drift in drifts {
                 if self.drifts.send(drift).await.is_err() {
-                    return Some(End::Quietly);
+                    return Some(End::Unheard);
                 }
             }
         }

@@ -15,6 +15,7 @@ use fixpoint_plan::{
     DesiredSet, Hold, Inventory, Live, LiveObject, LiveSet, Memory, Options, Owner, Plan, Policy,
     Verb, plan,
 };
+use proptest::prelude::*;
 use serde_json::json;
 
 fn us() -> Owner {
@@ -82,7 +83,8 @@ fn walk(plan: &Plan, script: &[(&str, &str)], pace: Pace) -> (String, Report) {
                 said += &format!("{:>3}s start {}\n", now.as_secs(), plan.steps[at].key);
                 flying.push(at);
             }
-            Walk::InFlight => {
+            Walk::Wait(pause) if flying.is_empty() => now += pause,
+            Walk::InFlight | Walk::Wait(_) => {
                 let at = flying.remove(0);
                 let step = &plan.steps[at];
                 let answers = script
@@ -94,11 +96,6 @@ fn walk(plan: &Plan, script: &[(&str, &str)], pace: Pace) -> (String, Report) {
                 let answer = answers[(*count).min(answers.len() - 1)];
                 *count += 1;
                 run.record(at, outcome(step.verb, answer), now);
-            }
-            Walk::Wait(pause) if flying.is_empty() => now += pause,
-            Walk::Wait(_) => {
-                let at = flying.remove(0);
-                run.record(at, outcome(plan.steps[at].verb, "ok"), now);
             }
             Walk::Finished => {
                 let report = run.report();
@@ -332,4 +329,36 @@ fn changes_are_listed_as_flux_lists_them() {
     assert_eq!((counts.created, counts.failed), (1, 1));
     let (_, same) = walk(&plan, &[("ConfigMap/shop/b", "user")], Pace::default());
     assert_eq!(report.digest(), same.digest());
+}
+
+proptest! {
+    /// Whatever the world answers: the walk ends, nothing is deleted before everything wanted is
+    /// there, and a definition's objects never start before it.
+    #[test]
+    fn every_walk_ends_and_keeps_order(
+        answers in prop::collection::vec(prop::collection::vec(0..4_usize, 1..4), 6),
+        width in 1..4_usize,
+    ) {
+        let (plan, ..) = scene(
+            &["CustomResourceDefinition/widgets", "Widget/w", "ConfigMap/a", "ConfigMap/b"],
+            &["ConfigMap/old", "Namespace/older"],
+        );
+        let words = ["ok", "busy", "user", "busy:3"];
+        let script: Vec<(String, String)> = plan.steps.iter().zip(&answers)
+            .map(|(step, answers)| {
+                let answers: Vec<&str> = answers.iter().map(|at| words[*at]).collect();
+                (step.key.to_string(), answers.join(" "))
+            })
+            .collect();
+        let script: Vec<(&str, &str)> =
+            script.iter().map(|(key, answers)| (key.as_str(), answers.as_str())).collect();
+        let (said, report) = walk(&plan, &script, Pace { width, ..Pace::default() });
+        let started = |key: &str| said.contains(&format!("start {key}\n"));
+        let done = |key: &str| said.contains(&format!("\n{key} created\n"))
+            || said.starts_with(&format!("{key} created\n"));
+        let wanted = ["CustomResourceDefinition/widgets", "Widget/shop/w", "ConfigMap/shop/a", "ConfigMap/shop/b"];
+        prop_assert_eq!(started("ConfigMap/shop/old"), wanted.iter().all(|key| done(key)), "{}", said);
+        prop_assert_eq!(started("Widget/shop/w"), done(wanted[0]), "{}", said);
+        prop_assert_eq!(report.fates().count(), plan.steps.len());
+    }
 }

@@ -238,12 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn hmac_as_rfc_4231() {
-        // Test case 2 of the RFC signs this text; canonical JSON of a string quotes it.
-        let digest = digest_as(true, &json!("what do ya want for nothing?"), b"Jefe");
-        let mut mac = Hmac::<Sha256>::new_from_slice(b"Jefe").unwrap();
-        mac.update(b"\"what do ya want for nothing?\"");
-        assert_eq!(digest.as_bytes()[..], mac.finalize().into_bytes()[..]);
+    fn a_keyed_digest_is_the_hmac_of_the_canonical_text() {
+        // As `printf '{"a":1}' | openssl dgst -sha256 -hmac Jefe` prints it.
+        let digest = digest_as(true, &json!({"a": 1}), b"Jefe");
+        expect_test::expect!["cd7d7d7b1651caa92c82812e913859159c0e729d67421863aaf3e11d0c0e5a96"]
+            .assert_eq(&digest.hex());
     }
 
     #[test]
