@@ -69,12 +69,12 @@ impl<'a> Build<'a> {
         self.accumulate(&mut set, place);
         transform::hashes(&mut set);
         if self.problems.is_empty()
-            && let Err((at, reason)) = references::fix(&mut set)
+            && let Err((id, reason)) = references::fix(&mut set)
         {
-            let resource = &set.items()[at];
-            let message = format!("{} holds a reference that is not clear {reason}", resource.id);
+            let file = set.by_id(&id).map_or(Arc::from(place.file), |found| found.file.clone());
+            let message = format!("{id} holds a reference that is not clear {reason}");
             let hint = "give the objects different names, or refer to one of them by its new name";
-            self.problems.push(Problem::new(&*resource.file, message).hint(hint));
+            self.problems.push(Problem::new(&*file, message).hint(hint));
         }
         set.retain(|resource| !is_local(&resource.value));
         set.into_items()

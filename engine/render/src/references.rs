@@ -17,34 +17,23 @@ use crate::tables::{REFERENCES, Reference};
 /// Points every reference at the current name of its object.
 ///
 /// # Errors
-/// Where a reference could mean several objects of different names.
-pub(crate) fn fix(set: &mut Set) -> Result<(), (usize, String)> {
+/// Where a reference could mean several objects of different names; with the object that refers.
+pub(crate) fn fix(set: &mut Set) -> Result<(), (Id, String)> {
     let names = Names::of(set.items());
     if names.by_name.is_empty() {
         return Ok(());
     }
-    let mut changes: Vec<(usize, Value)> = Vec::new();
-    for (at, resource) in set.items().iter().enumerate() {
-        let original = resource.original();
-        let mut fields = REFERENCES.iter().filter(|reference| reference.field.covers(original));
-        let Some(first) = fields.next() else { continue };
-        let referrer = Referrer::new(resource);
-        let mut value = resource.value.clone();
-        for reference in std::iter::once(first).chain(fields) {
-            names.fix_field(&mut value, &referrer, reference).map_err(|reason| (at, reason))?;
-        }
-        if value != resource.value {
-            changes.push((at, value));
-        }
-    }
-    for (at, value) in changes {
-        let replace = |resource: &mut Resource| {
-            resource.value = value;
-            Ok::<(), std::convert::Infallible>(())
-        };
-        let Ok(_) = set.change(at, replace);
-    }
-    Ok(())
+    set.edit_all(|resource| {
+        let original = resource.original().clone();
+        let Some(references) = REFERENCES.get(original.kind.as_str()) else { return Ok(()) };
+        let mut value = resource.value.take();
+        let referrer = Referrer::new(resource, &value);
+        let mut fields = references.iter().filter(|reference| reference.field.covers(&original));
+        let result =
+            fields.try_for_each(|reference| names.fix_field(&mut value, &referrer, reference));
+        resource.value = value;
+        result
+    })
 }
 
 /// The object that refers, as far as it says what it can mean.
@@ -56,24 +45,24 @@ struct Referrer<'a> {
 }
 
 impl<'a> Referrer<'a> {
-    fn new(resource: &'a Resource) -> Self {
+    fn new(resource: &'a Resource, value: &Value) -> Self {
         let account_namespaces = match resource.id.kind.as_str() {
-            "RoleBinding" => account_namespaces(&resource.value),
+            "RoleBinding" => account_namespaces(value),
             _ => BTreeSet::new(),
         };
-        Self { resource, account_namespaces, role: role_of(&resource.value) }
+        Self { resource, account_namespaces, role: role_of(value) }
     }
 
     /// Whether it can refer to an object at all.
-    fn reaches(&self, candidate: &Resource) -> bool {
+    fn reaches(&self, candidate: &Known) -> bool {
         let id = &self.resource.id;
         id.is_cluster_scoped()
             || candidate.id.is_cluster_scoped()
             || id.namespace == candidate.id.namespace
-            || self.account_namespaces.contains(candidate.namespace().as_ref())
+            || self.account_namespaces.contains(&candidate.namespace)
     }
 
-    fn shares_namespace(&self, candidate: &Resource) -> bool {
+    fn shares_namespace(&self, candidate: &Known) -> bool {
         let id = &self.resource.id;
         id.is_cluster_scoped()
             || candidate.id.is_cluster_scoped()
@@ -95,26 +84,63 @@ fn role_of(binding: &Value) -> Option<(String, String)> {
     Some((field_text(role, "apiGroup")?.into_owned(), field_text(role, "kind")?.into_owned()))
 }
 
-/// Objects by the names they have had.
-struct Names<'a> {
-    items: &'a [Resource],
-    by_name: HashMap<&'a str, Vec<usize>>,
-    /// Which namespaces the objects are in now that were in one at first.
-    moved: HashMap<&'a str, BTreeSet<&'a str>>,
+/// What is known of an object that was renamed.
+struct Known {
+    id: Id,
+    previous: Vec<Id>,
+    prefixes: Vec<String>,
+    suffixes: Vec<String>,
+    /// As written; empty where there is none.
+    namespace: String,
 }
 
-impl<'a> Names<'a> {
-    fn of(items: &'a [Resource]) -> Self {
-        let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
-        let mut moved: HashMap<&str, BTreeSet<&str>> = HashMap::new();
-        for (at, resource) in items.iter().enumerate() {
+impl Known {
+    fn of(resource: &Resource) -> Self {
+        Self {
+            id: resource.id.clone(),
+            previous: resource.previous.clone(),
+            prefixes: resource.prefixes.clone(),
+            suffixes: resource.suffixes.clone(),
+            namespace: resource.namespace().into_owned(),
+        }
+    }
+
+    fn original(&self) -> &Id {
+        self.previous.first().unwrap_or(&self.id)
+    }
+
+    fn was(&self, test: impl FnMut(&Id) -> bool) -> bool {
+        self.previous.iter().any(test)
+    }
+}
+
+/// Renamed objects by the names they have had.
+struct Names {
+    items: Vec<Known>,
+    by_name: HashMap<String, Vec<usize>>,
+    /// Which namespaces the objects are in now that were in one at first.
+    moved: HashMap<String, BTreeSet<String>>,
+}
+
+impl Names {
+    fn of(all: &[Resource]) -> Self {
+        let mut items: Vec<Known> = Vec::new();
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut moved: HashMap<String, BTreeSet<String>> = HashMap::new();
+        for resource in all {
+            let (from, to) = (&resource.original().namespace, &resource.id.namespace);
+            if !moved.get(from).is_some_and(|now| now.contains(to)) {
+                moved.entry(from.clone()).or_default().insert(to.clone());
+            }
             for id in &resource.previous {
-                let places = by_name.entry(&id.name).or_default();
-                if places.last() != Some(&at) {
-                    places.push(at);
+                let places = by_name.entry(id.name.clone()).or_default();
+                if places.last() != Some(&items.len()) {
+                    places.push(items.len());
                 }
             }
-            moved.entry(&resource.original().namespace).or_default().insert(&resource.id.namespace);
+            if !resource.previous.is_empty() {
+                items.push(Known::of(resource));
+            }
         }
         Self { items, by_name, moved }
     }
@@ -168,13 +194,12 @@ impl<'a> Names<'a> {
         let Some(found) = self.find(&old, referrer, reference, scope.as_ref())? else {
             return Ok(());
         };
-        let namespace = found.namespace();
-        if found.id.name == old && namespace.is_empty() {
+        if found.id.name == old && found.namespace.is_empty() {
             return Ok(());
         }
         fields.insert("name".to_owned(), Value::String(found.id.name.clone()));
-        if !namespace.is_empty() {
-            fields.insert("namespace".to_owned(), Value::String(namespace.into_owned()));
+        if !found.namespace.is_empty() {
+            fields.insert("namespace".to_owned(), Value::String(found.namespace.clone()));
         }
         Ok(())
     }
@@ -186,7 +211,7 @@ impl<'a> Names<'a> {
             id.is_cluster_scoped()
                 || now
                     .iter()
-                    .any(|now| *now == id.namespace || referrer.account_namespaces.contains(*now))
+                    .any(|now| *now == id.namespace || referrer.account_namespaces.contains(now))
         });
         if was_there {
             Scope::Original(namespace.to_owned())
@@ -201,22 +226,20 @@ impl<'a> Names<'a> {
         referrer: &Referrer<'_>,
         reference: &Reference,
         scope: Option<&Scope>,
-    ) -> Result<Option<&'a Resource>, String> {
+    ) -> Result<Option<&Known>, String> {
         let Some(places) = self.by_name.get(name) else { return Ok(None) };
         let (group, version, kind) = reference.target;
         let by_role = reference.field.path.last().is_some_and(|last| last == "name")
             && reference.field.path.iter().rev().nth(1).is_some_and(|part| part == "roleRef");
         let role = referrer.role.as_ref().filter(|_| by_role);
-        let had =
-            |candidate: &Resource, test: &dyn Fn(&Id) -> bool| candidate.previous.iter().any(test);
-        let mut candidates: Vec<&'a Resource> = places
+        let mut candidates: Vec<&Known> = places
             .iter()
             .map(|at| &self.items[*at])
             .filter(|candidate| referrer.reaches(candidate))
             .filter(|candidate| scope.is_none_or(|scope| scope.holds(candidate)))
-            .filter(|candidate| had(candidate, &|id| id.matches(group, version, kind)))
+            .filter(|candidate| candidate.was(|id| id.matches(group, version, kind)))
             .filter(|candidate| {
-                role.is_none_or(|(group, kind)| had(candidate, &|id| id.matches(group, "", kind)))
+                role.is_none_or(|(group, kind)| candidate.was(|id| id.matches(group, "", kind)))
             })
             .filter(|candidate| referrer.shares_namespace(candidate))
             .collect();
@@ -229,13 +252,13 @@ impl<'a> Names<'a> {
         let Some(first) = candidates.first().copied() else { return Ok(None) };
         let alike = candidates.iter().all(|other| {
             other.id.name == first.id.name
-                && (scope.is_none() || other.namespace() == first.namespace())
+                && (scope.is_none() || other.namespace == first.namespace)
         });
         if alike { Ok(Some(first)) } else { Err(ambiguous(name, &candidates)) }
     }
 }
 
-fn ambiguous(name: &str, candidates: &[&Resource]) -> String {
+fn ambiguous(name: &str, candidates: &[&Known]) -> String {
     let ids: Vec<String> = candidates.iter().take(5).map(|found| found.id.to_string()).collect();
     format!("{name:?} could mean {}", ids.join(" or "))
 }
@@ -246,7 +269,7 @@ enum Scope {
 }
 
 impl Scope {
-    fn holds(&self, candidate: &Resource) -> bool {
+    fn holds(&self, candidate: &Known) -> bool {
         match self {
             Self::Original(namespace) => candidate.original().namespace == *namespace,
             Self::Current(namespace) => candidate.id.namespace == *namespace,
@@ -256,7 +279,7 @@ impl Scope {
 
 /// Whether two objects were renamed by the same kustomizations; `loose` lets an object that was
 /// never renamed pass.
-fn same_context(a: &Resource, b: &Resource, loose: bool) -> bool {
+fn same_context(a: &Known, b: &Resource, loose: bool) -> bool {
     let same = |a: &[String], b: &[String]| {
         if loose && (a.is_empty() || b.is_empty()) {
             return true;

@@ -8,8 +8,14 @@ use serde_json::{Map, Value};
 use crate::schema;
 
 /// What names an object within one build. Two objects with one id cannot both be there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Id {
+///
+/// Copied often and changed never, so copies share their text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Id(Arc<Parts>);
+
+/// The parts of an [`Id`].
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Parts {
     pub(crate) group: String,
     pub(crate) version: String,
     pub(crate) kind: String,
@@ -18,27 +24,77 @@ pub(crate) struct Id {
     pub(crate) name: String,
 }
 
+impl std::ops::Deref for Id {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
 /// Stands in for the namespace of objects that are known to be cluster-scoped.
 pub(crate) const NO_NAMESPACE: &str = "_non_namespaceable_";
 
-impl Id {
-    pub(crate) fn of(value: &Value) -> Self {
+/// The parts of an id as an object has them.
+struct Named<'a> {
+    api_version: Cow<'a, str>,
+    kind: Cow<'a, str>,
+    namespace: Cow<'a, str>,
+    name: Cow<'a, str>,
+}
+
+impl<'a> Named<'a> {
+    fn of(value: &'a Value) -> Self {
         let api_version = field_text(value, "apiVersion").unwrap_or_default();
         let kind = field_text(value, "kind").unwrap_or_default();
-        let namespace = meta_text(value, "namespace").unwrap_or_default();
-        let namespace = match namespace.as_ref() {
-            _ if schema::is_cluster_scoped(&api_version, &kind) => NO_NAMESPACE.to_owned(),
-            "" => "default".to_owned(),
-            other => other.to_owned(),
+        let namespace = if schema::is_cluster_scoped(&api_version, &kind) {
+            Cow::Borrowed(NO_NAMESPACE)
+        } else {
+            let written = meta_text(value, "namespace").unwrap_or_default();
+            if written.is_empty() { Cow::Borrowed("default") } else { written }
         };
-        let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        Self {
-            group: group.to_owned(),
-            version: version.to_owned(),
+        let name = meta_text(value, "name").unwrap_or_default();
+        Self { api_version, kind, namespace, name }
+    }
+
+    fn group_version(&self) -> (&str, &str) {
+        self.api_version.split_once('/').unwrap_or(("", &self.api_version))
+    }
+}
+
+impl Id {
+    pub(crate) fn of(value: &Value) -> Self {
+        let named = Named::of(value);
+        let (group, version) = named.group_version();
+        let (group, version) = (group.to_owned(), version.to_owned());
+        let Named { api_version: _, kind, namespace, name } = named;
+        Self(Arc::new(Parts {
+            group,
+            version,
             kind: kind.into_owned(),
-            namespace,
-            name: meta_text(value, "name").unwrap_or_default().into_owned(),
-        }
+            namespace: namespace.into_owned(),
+            name: name.into_owned(),
+        }))
+    }
+
+    /// Whether an object still has this id.
+    fn is_of(&self, value: &Value) -> bool {
+        let named = Named::of(value);
+        (self.group.as_str(), self.version.as_str()) == named.group_version()
+            && self.kind == named.kind
+            && self.namespace == named.namespace
+            && self.name == named.name
+    }
+
+    /// The same names in another group and version.
+    fn in_version_of(&self, other: &Self) -> Self {
+        Self(Arc::new(Parts {
+            group: other.group.clone(),
+            version: other.version.clone(),
+            kind: self.kind.clone(),
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }))
     }
 
     pub(crate) fn is_cluster_scoped(&self) -> bool {
@@ -55,7 +111,7 @@ impl Id {
 
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { group: _, version: _, kind, namespace, name } = self;
+        let Parts { group: _, version: _, kind, namespace, name } = &**self;
         match namespace.as_str() {
             NO_NAMESPACE => write!(f, "{kind}/{name}"),
             namespace => write!(f, "{kind}/{namespace}/{name}"),
@@ -113,12 +169,14 @@ impl Resource {
 
     /// Reads the id again after the value has changed.
     pub(crate) fn refresh(&mut self) {
+        if self.id.is_of(&self.value) {
+            return;
+        }
         self.id = Id::of(&self.value);
         // Earlier ids carry the group and version of now: only kind and names are tracked.
         for previous in &mut self.previous {
             if previous.group != self.id.group || previous.version != self.id.version {
-                previous.group.clone_from(&self.id.group);
-                previous.version.clone_from(&self.id.version);
+                *previous = previous.in_version_of(&self.id);
             }
         }
     }

@@ -82,6 +82,20 @@ impl Set {
         Ok(self.reindex())
     }
 
+    /// Changes fields of all objects that are no part of an id.
+    ///
+    /// # Errors
+    /// The first that `edit` gives, with the object it is about.
+    pub(crate) fn edit_all(
+        &mut self,
+        mut edit: impl FnMut(&mut Resource) -> Result<(), String>,
+    ) -> Result<(), (Id, String)> {
+        let edited = self.items.iter_mut();
+        edited
+            .into_iter()
+            .try_for_each(|resource| edit(resource).map_err(|reason| (resource.id.clone(), reason)))
+    }
+
     /// Changes one object, keeping the index where its ids stay as they are.
     ///
     /// Returns whether another object has its new id already.

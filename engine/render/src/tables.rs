@@ -1,5 +1,6 @@
 //! Which fields hold names, labels, images and counts in the built-in kinds, as kustomize has it.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use crate::fields::FieldSpec;
@@ -137,12 +138,12 @@ const OTHERS: &[(Target, &str, &str, &str)] = &[
     ),
 ];
 
-/// Every field that holds the name of another object.
-pub(crate) static REFERENCES: LazyLock<Vec<Reference>> = LazyLock::new(|| {
-    let mut all = Vec::new();
-    let mut add = |target, group, version, kind, path: &str| {
+/// Every field that holds the name of another object, by the kind that it is a field of.
+pub(crate) static REFERENCES: LazyLock<HashMap<&str, Vec<Reference>>> = LazyLock::new(|| {
+    let mut all: HashMap<&str, Vec<Reference>> = HashMap::new();
+    let mut add = |target, group, version, kind: &'static str, path: &str| {
         let field = FieldSpec::fixed(group, version, kind, path, false);
-        all.push(Reference { target, field });
+        all.entry(kind).or_default().push(Reference { target, field });
     };
     for (target, group, kind, path) in OTHERS {
         add(*target, group, "", kind, path);

@@ -164,15 +164,18 @@ pub(crate) fn pairs(
     if pairs.is_empty() {
         return Ok(());
     }
-    for at in 0..set.len() {
-        let change = |resource: &mut Resource| {
-            for field in fields {
-                field.visit(resource, Create::Mapping, &mut |node| set_pairs(node, pairs))?;
-            }
-            Ok::<(), Reason>(())
-        };
-        let id = set.items()[at].id.clone();
-        set.change(at, change).map_err(|reason| format!("does not fit {id}: {reason}"))?;
+    let set_all = |resource: &mut Resource| {
+        fields.iter().try_for_each(|field| {
+            field.visit(resource, Create::Mapping, &mut |node| set_pairs(node, pairs))
+        })
+    };
+    set.edit_all(set_all).map_err(|(id, reason)| format!("does not fit {id}: {reason}"))?;
+    // A field that the user chose may be the name itself.
+    if fields.iter().any(|field| field.path.len() < 2) {
+        let Ok(_) = set.change_all(|resource| {
+            resource.refresh();
+            Ok::<(), std::convert::Infallible>(())
+        });
     }
     Ok(())
 }
@@ -191,27 +194,22 @@ fn set_pairs(node: &mut Value, pairs: &BTreeMap<String, String>) -> Result<(), R
 /// Sets the count of the workloads that have or had a name.
 pub(crate) fn replicas(set: &mut Set, replica: &Replica) -> Result<(), Reason> {
     let mut found = false;
-    for at in 0..set.len() {
-        let resource = &set.items()[at];
-        let named = |field: &FieldSpec| {
-            std::iter::once(&resource.id)
-                .chain(&resource.previous)
-                .any(|id| id.name == replica.name && field.covers(id))
-        };
-        let fields: Vec<&FieldSpec> =
-            tables::REPLICAS.iter().filter(|field| named(field)).collect();
-        found |= !fields.is_empty();
-        for field in fields {
-            let change = |resource: &mut Resource| {
-                field.visit(resource, Create::Scalar, &mut |node| {
-                    set_scalar(node, "")?;
-                    *node = Value::from(replica.count);
-                    Ok(())
-                })
-            };
-            set.change(at, change)?;
+    set.edit_all(|resource| {
+        for field in tables::REPLICAS.iter() {
+            let named = |id: &Id| id.name == replica.name && field.covers(id);
+            if !named(&resource.id) && !resource.previous.iter().any(named) {
+                continue;
+            }
+            found = true;
+            field.visit(resource, Create::Scalar, &mut |node| {
+                set_scalar(node, "")?;
+                *node = Value::from(replica.count);
+                Ok(())
+            })?;
         }
-    }
+        Ok(())
+    })
+    .map_err(|(id, reason)| format!("does not fit {id}: {reason}"))?;
     if found { Ok(()) } else { Err(format!("names {:?}, which is no workload", replica.name)) }
 }
 
@@ -221,32 +219,24 @@ pub(crate) fn image(set: &mut Set, image: &Image) -> Result<(), Reason> {
     whole(&image.name)?;
     let pattern = whole(&format!("(?:{}){suffix}", image.name))?;
     let matches = |text: &str| pattern.as_ref().is_some_and(|pattern| pattern.is_match(text));
-    for at in 0..set.len() {
-        if set.items()[at].id.kind == "CustomResourceDefinition" {
-            continue;
+    let set_image = &mut |node: &mut Value| match text(node) {
+        Some(current) if matches(&current) => {
+            let new = replaced(&current, image);
+            *node = Value::String(new);
+            Ok(())
         }
-        let set_image = &mut |node: &mut Value| {
-            let current = text(node).map(std::borrow::Cow::into_owned);
-            match current {
-                Some(current) if matches(&current) => {
-                    *node = Value::String(replaced(&current, image));
-                    Ok(())
-                }
-                Some(_) => Ok(()),
-                None if node.is_null() => Ok(()),
-                None => Err("there is no scalar".to_owned()),
-            }
-        };
-        let change = |resource: &mut Resource| {
-            in_containers(&mut resource.value, set_image)?;
-            tables::IMAGES
-                .iter()
-                .try_for_each(|field| field.visit(resource, Create::Nothing, set_image))
-        };
-        let id = set.items()[at].id.clone();
-        set.change(at, change).map_err(|reason| format!("does not fit {id}: {reason}"))?;
-    }
-    Ok(())
+        None if !node.is_null() => Err("there is no scalar".to_owned()),
+        Some(_) | None => Ok(()),
+    };
+    set.edit_all(|resource| {
+        if resource.id.kind == "CustomResourceDefinition" {
+            return Ok(());
+        }
+        in_containers(&mut resource.value, set_image)?;
+        let mut fields = tables::IMAGES.iter();
+        fields.try_for_each(|field| field.visit(resource, Create::Nothing, set_image))
+    })
+    .map_err(|(id, reason)| format!("does not fit {id}: {reason}"))
 }
 
 /// Images of whatever is called containers, wherever it stands: custom kinds hold pods too.
