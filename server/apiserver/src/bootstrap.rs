@@ -12,7 +12,7 @@ use crate::user::User;
 use crate::wire::{Failure, Query, Request};
 
 /// Namespaces that exist from the start.
-const NAMESPACES: [&str; 3] = ["default", "kube-system", "fixpoint-system"];
+pub const NAMESPACES: [&str; 3] = ["default", "kube-system", "fixpoint-system"];
 
 /// Makes what is missing and brings definitions up to date.
 ///

@@ -8,20 +8,24 @@ use serde_json::{Map, Value, json};
 use crate::kinds::Kind;
 use crate::store::Object;
 
+/// Whether an object is stored in the version of a kind. A definition may have named another
+/// version for storing when the object was written.
+pub fn is_as_stored(kind: &Kind, object: &Object) -> bool {
+    object.body().starts_with(&kind.head)
+}
+
 /// A stored object's text in the version of a kind.
 pub fn json(kind: &Kind, object: &Object) -> Bytes {
-    let json = object.json();
-    if kind.is_stored() {
-        return json;
+    if is_as_stored(kind, object) {
+        return object.json();
     }
     // Keys are sorted, so `apiVersion` stands first unless a definition has a field before it.
-    let head = format!("{{\"apiVersion\":\"{}\"", kind.stored_as);
-    match json.strip_prefix(head.as_bytes()) {
-        Some(rest) if !is_event_of_other_group(kind) => {
-            let mut out = format!("{{\"apiVersion\":\"{}\"", kind.api_version()).into_bytes();
-            out.extend_from_slice(rest);
-            out.into()
-        }
+    let rest = object.body().strip_prefix(b"{\"apiVersion\":\"").and_then(|rest| {
+        let end = rest.iter().position(|byte| *byte == b'"')?;
+        rest.get(end + 1..)
+    });
+    match rest {
+        Some(rest) if !is_event_of_other_group(kind) => [&kind.head, rest].concat().into(),
         _ => value(kind, object).to_string().into(),
     }
 }
@@ -29,12 +33,10 @@ pub fn json(kind: &Kind, object: &Object) -> Bytes {
 /// A stored object in the version of a kind.
 pub fn value(kind: &Kind, object: &Object) -> Value {
     let mut value = object.value();
-    if !kind.is_stored() {
-        if is_event_of_other_group(kind) {
-            rename(&mut value, |(core, other)| (core, other));
-        }
-        value["apiVersion"] = kind.api_version().into();
+    if is_event_of_other_group(kind) {
+        rename(&mut value, |(core, other)| (core, other));
     }
+    value["apiVersion"] = kind.api_version().into();
     value
 }
 

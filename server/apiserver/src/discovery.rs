@@ -263,7 +263,7 @@ fn aggregate(group: &str, version: &str, resources: &[Value]) -> Vec<Value> {
 fn openapi_index(registry: &Registry) -> Value {
     let mut paths = serde_json::Map::new();
     for (group, versions) in registry.groups() {
-        for (version, _) in versions {
+        for version in versions.iter().map(|version| &version.name) {
             let path = match group {
                 "" => format!("api/{version}"),
                 group => format!("apis/{group}/{version}"),

@@ -114,6 +114,16 @@ impl Collector {
         taken
     }
 
+    fn take_events(&self, before: i64) -> Vec<(Name, u64)> {
+        let mut events = locked(&self.events);
+        let mut due = Vec::new();
+        while events.front().is_some_and(|(second, _, _)| *second < before) {
+            let Some((_, name, revision)) = events.pop_front() else { break };
+            due.push((name, revision));
+        }
+        due
+    }
+
     /// Collects until the server closes or is dropped.
     pub async fn run(self: Arc<Self>, server: Weak<Server>, mut closing: watch::Receiver<bool>) {
         loop {
@@ -160,15 +170,17 @@ impl Collector {
     /// Deletes events that nobody has written to for a while.
     async fn sweep_events(&self, server: &Server) {
         let before = server.now().as_second() - EVENT_SECONDS;
-        let mut old = Vec::new();
-        {
-            let mut events = locked(&self.events);
+        let due = self.take_events(before);
+        // Looked up after the queue is let go: the writer takes both locks the other way round.
+        let old: Vec<Arc<Object>> = {
             let state = server.store.read();
-            while events.front().is_some_and(|(second, _, _)| *second < before) {
-                let Some((_, name, revision)) = events.pop_front() else { break };
-                let found = state.get(&EVENTS, &name);
-                old.extend(found.filter(|event| event.revision == revision).cloned());
-            }
+            let still = |(name, revision): &(Name, u64)| {
+                state.get(&EVENTS, name).filter(|event| event.revision == *revision).cloned()
+            };
+            due.iter().filter_map(still).collect()
+        };
+        if old.is_empty() {
+            return;
         }
         let Some(kind) = server.registry().stored(&EVENTS).cloned() else { return };
         if let Err(failure) = server.delete_all(&kind, &old, &DeleteOptions::default()).await {
@@ -259,8 +271,7 @@ fn is_served(server: &Server, owner: &Value) -> bool {
     let text = |field: &str| owner[field].as_str().unwrap_or("");
     let (group, _) = text("apiVersion").split_once('/').unwrap_or(("", ""));
     server.registry().groups().any(|(found, versions)| {
-        found == group
-            && versions.iter().any(|(_, kinds)| kinds.values().any(|k| k.kind == text("kind")))
+        found == group && versions.iter().any(|v| v.kinds.values().any(|k| k.kind == text("kind")))
     })
 }
 

@@ -56,6 +56,8 @@ pub struct Kind {
     pub resource: Resource,
     /// The `apiVersion` that its objects are stored with.
     pub stored_as: String,
+    /// How the text of an object in this version begins.
+    pub head: Vec<u8>,
     /// The warning that its use brings, if it is deprecated.
     pub deprecation: Option<String>,
     /// Fields besides `metadata` that field selectors may name.
@@ -176,14 +178,28 @@ pub fn api_version(group: &str, version: &str) -> String {
     if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
 }
 
+fn head(group: &str, version: &str) -> Vec<u8> {
+    format!("{{\"apiVersion\":\"{}\"", api_version(group, version)).into_bytes()
+}
+
+/// Group, version, plural.
 type Path = (String, String, String);
+
+/// The kinds of one version of a group.
+#[derive(Debug)]
+pub struct Version {
+    /// Its name.
+    pub name: String,
+    /// Its kinds, by plural.
+    pub kinds: BTreeMap<String, Arc<Kind>>,
+}
 
 /// All kinds that are served.
 #[derive(Debug, Default)]
 pub struct Registry {
     by_path: HashMap<Path, Arc<Kind>>,
-    /// Group → versions, preferred first → kinds by plural.
-    groups: BTreeMap<String, Vec<(String, BTreeMap<String, Arc<Kind>>)>>,
+    /// The versions of each group, the preferred one first.
+    groups: BTreeMap<String, Vec<Version>>,
     /// What each definition made, and the revision it was made from.
     definitions: HashMap<String, (u64, Vec<Arc<Kind>>)>,
     /// Documents by path, made when they are first asked for.
@@ -218,13 +234,13 @@ impl Registry {
             return; // a definition cannot replace a built-in kind
         }
         let versions = self.groups.entry(kind.group.clone()).or_default();
-        let at = versions.iter().position(|(version, _)| *version == kind.version);
+        let at = versions.iter().position(|version| version.name == kind.version);
         let at = at.unwrap_or_else(|| {
-            versions.push((kind.version.clone(), BTreeMap::new()));
+            versions.push(Version { name: kind.version.clone(), kinds: BTreeMap::new() });
             versions.len() - 1
         });
-        versions[at].1.insert(kind.plural.clone(), Arc::clone(&kind));
-        versions.sort_by_key(|(version, _)| std::cmp::Reverse(priority(version)));
+        versions[at].kinds.insert(kind.plural.clone(), Arc::clone(&kind));
+        versions.sort_by_key(|version| std::cmp::Reverse(priority(&version.name)));
         self.by_path.insert(path, kind);
     }
 
@@ -236,26 +252,26 @@ impl Registry {
     /// The kind whose version a table's objects are stored in.
     pub fn stored(&self, resource: &Resource) -> Option<&Arc<Kind>> {
         let versions = self.groups.get(&*resource.group)?;
-        let mut kinds = versions.iter().filter_map(|(_, kinds)| kinds.get(&*resource.plural));
+        let mut kinds = versions.iter().filter_map(|version| version.kinds.get(&*resource.plural));
         let first = kinds.clone().next();
         kinds.find(|kind| kind.is_stored()).or(first)
     }
 
     /// Groups with their versions, the preferred one first.
-    pub fn groups(&self) -> impl Iterator<Item = (&str, &[(String, BTreeMap<String, Arc<Kind>>)])> {
+    pub fn groups(&self) -> impl Iterator<Item = (&str, &[Version])> {
         self.groups.iter().map(|(group, versions)| (group.as_str(), versions.as_slice()))
     }
 
     /// The kinds of one group and version, by plural.
     pub fn version(&self, group: &str, version: &str) -> Option<&BTreeMap<String, Arc<Kind>>> {
         let versions = self.groups.get(group)?;
-        versions.iter().find(|(name, _)| name == version).map(|(_, kinds)| kinds)
+        versions.iter().find(|found| found.name == version).map(|found| &found.kinds)
     }
 
     /// The versions of one group, the preferred one first.
     pub fn versions(&self, group: &str) -> Vec<&str> {
         let versions = self.groups.get(group).map(Vec::as_slice).unwrap_or_default();
-        versions.iter().map(|(version, _)| version.as_str()).collect()
+        versions.iter().map(|version| version.name.as_str()).collect()
     }
 
     /// The revision of the newest definition among the kinds of a group and version.
@@ -332,6 +348,7 @@ fn builtin_kind(kind: &builtin::Kind, version: &str) -> Kind {
         scale: builtin_scale(group, kind.plural),
         resource,
         stored_as,
+        head: head(group, version),
         deprecation: None,
         selectable: selectable(kind.plural).iter().map(|field| (*field).to_owned()).collect(),
         rule: NameRule::of(group, kind.kind),
@@ -432,6 +449,7 @@ fn custom_kind(definition: &Crd, version: &crd::Version, stored_as: &str, name: 
         scale: version.scale.as_ref().and_then(custom_scale),
         resource: Resource::new(&definition.group, &definition.plural),
         stored_as: stored_as.to_owned(),
+        head: head(&definition.group, &version.name),
         deprecation: version.deprecation.clone(),
         selectable: version.selectable_fields.clone(),
         rule: NameRule::of(&definition.group, &definition.kind),

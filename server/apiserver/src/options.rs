@@ -4,14 +4,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fixpoint_base::{Class, Classified};
+use fixpoint_driver_store::disk::Disk;
 
 /// Where the state lives.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Storage {
     /// In a folder that one server at a time owns.
     Dir(PathBuf),
+    /// On a simulated disk, which may fail on purpose. A sync that fails refuses every later
+    /// write; on a real one it ends the process.
+    Disk(Arc<dyn Disk>),
     /// Nowhere: for tests and simulations.
     Memory,
+}
+
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Dir(dir) => write!(f, "Dir({})", dir.display()),
+            Self::Disk(_) => f.write_str("Disk"),
+            Self::Memory => f.write_str("Memory"),
+        }
+    }
 }
 
 /// Tells the time; tests bring their own.

@@ -59,7 +59,7 @@ impl View {
         match (self.accepted.shape, shown) {
             (Shape::Full, Shown::Stored(object)) => convert::json(&self.kind, object),
             (Shape::Full, Shown::Would(value)) => value.to_string().into(),
-            (Shape::Metadata, Shown::Stored(object)) => metadata_json(&object.json()),
+            (Shape::Metadata, Shown::Stored(object)) => metadata_json(object.body()),
             (Shape::Metadata, Shown::Would(value)) => metadata_json(value.to_string().as_bytes()),
             (Shape::Table, _) => {
                 let value = self.value(shown);
@@ -80,7 +80,7 @@ impl View {
                 join_list(kind, &version, metadata, items)
             }
             Shape::Metadata => {
-                let items = objects.iter().map(|object| metadata_json(&object.json()));
+                let items = objects.iter().map(|object| metadata_json(object.body()));
                 join_list("PartialObjectMetadataList", "meta.k8s.io/v1", metadata, items)
             }
             Shape::Table => {

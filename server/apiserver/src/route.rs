@@ -72,10 +72,9 @@ impl Server {
         if segments.first() == Some(&"metrics") && segments.len() == 1 {
             return self.metrics_text(request);
         }
-        if request.method == Method::GET || request.method == Method::HEAD {
-            if let Some(answer) = discovery::answer(self, request, &segments) {
-                return answer;
-            }
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        if reads && let Some(answer) = discovery::answer(self, request, &segments) {
+            return answer;
         }
         if let Some(answer) = review::answer(request, &segments) {
             return answer;

@@ -1,10 +1,12 @@
 //! One running server: its state, its kinds, and the tasks that tend them.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use bytes::Bytes;
+use fixpoint_base::Chain;
 use fixpoint_driver_store::log::{Log, LogError, LogOptions};
 use http::{Request, Response};
 use jiff::Timestamp;
@@ -83,11 +85,18 @@ impl ApiServer {
     pub async fn open(options: Options) -> Result<ApiServer, OpenError> {
         let (lock, log, state) = match options.data.clone() {
             Storage::Memory => (None, Log::in_memory(), State::new()),
-            Storage::Dir(dir) => {
-                let opened = tokio::task::spawn_blocking(move || open_dir(&dir)).await;
-                let (lock, log, state) =
-                    opened.map_err(|err| OpenError::Format(err.to_string()))??;
-                (Some(lock), log, state)
+            Storage::Dir(dir) => blocking(move || open_dir(&dir)).await?,
+            Storage::Disk(disk) => {
+                blocking(move || {
+                    let fatal = |err: &LogError| {
+                        tracing::error!(error = %Chain(err), "the simulated disk failed");
+                    };
+                    let options = LogOptions { fatal: Arc::new(fatal), ..LogOptions::default() };
+                    let opened = Log::open_on(disk, "objects", options);
+                    let (log, state) = replay(opened, Path::new("objects"))?;
+                    Ok((None, log, state))
+                })
+                .await?
             }
         };
         let server = Arc::new(start(options, log, state));
@@ -155,10 +164,18 @@ impl ApiServer {
     }
 }
 
-type Opened = (std::fs::File, Log, State);
+type Opened = (Option<std::fs::File>, Log, State);
+
+/// Opening waits for the disk; the runtime must not.
+async fn blocking(
+    open: impl FnOnce() -> Result<Opened, OpenError> + Send + 'static,
+) -> Result<Opened, OpenError> {
+    let opened = tokio::task::spawn_blocking(open).await;
+    opened.map_err(|err| OpenError::Format(err.to_string()))?
+}
 
 /// Locks the folder and reads what is in it.
-fn open_dir(dir: &std::path::Path) -> Result<Opened, OpenError> {
+fn open_dir(dir: &Path) -> Result<Opened, OpenError> {
     let failed = |source| OpenError::Io { path: dir.to_owned(), source };
     std::fs::create_dir_all(dir).map_err(failed)?;
     let lock = std::fs::OpenOptions::new()
@@ -172,16 +189,25 @@ fn open_dir(dir: &std::path::Path) -> Result<Opened, OpenError> {
         Err(rustix::io::Errno::WOULDBLOCK) => return Err(OpenError::Locked(dir.to_owned())),
         Err(err) => return Err(failed(err.into())),
     }
-    let (log, records) =
-        Log::open(&dir.join("objects"), LogOptions::default()).map_err(|err| match err {
-            LogError::InUse { .. } => OpenError::Locked(dir.to_owned()),
-            err => OpenError::Log(Box::new(err)),
-        })?;
+    let opened = Log::open(&dir.join("objects"), LogOptions::default());
+    let (log, state) = replay(opened, dir)?;
+    Ok((Some(lock), log, state))
+}
+
+/// Takes in what the log held.
+fn replay(
+    opened: Result<(Log, Vec<Vec<u8>>), LogError>,
+    dir: &Path,
+) -> Result<(Log, State), OpenError> {
+    let (log, records) = opened.map_err(|err| match err {
+        LogError::InUse { .. } => OpenError::Locked(dir.to_owned()),
+        err => OpenError::Log(Box::new(err)),
+    })?;
     let mut state = State::new();
     for record in records {
         persist::replay(&mut state, &record).map_err(OpenError::Format)?;
     }
-    Ok((lock, log, state))
+    Ok((log, state))
 }
 
 /// Starts the writer and wires it to the kinds and to the collector.

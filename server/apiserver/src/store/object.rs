@@ -105,9 +105,14 @@ impl Object {
         }
     }
 
-    /// The JSON of the object, in its storage version.
+    /// The JSON of the object, in the version it is stored in.
     pub fn json(&self) -> Bytes {
         self.line.slice(self.kind.head().len()..self.line.len() - TAIL.len())
+    }
+
+    /// The same, borrowed.
+    pub fn body(&self) -> &[u8] {
+        &self.line[self.kind.head().len()..self.line.len() - TAIL.len()]
     }
 
     /// The line that announces this revision as `kind`, if it was made as that.
@@ -118,7 +123,7 @@ impl Object {
     /// The object, parsed.
     pub fn value(&self) -> Value {
         // The bytes were written by this server from a value, and the log checks them.
-        serde_json::from_slice(&self.json()).expect("stored objects are JSON")
+        serde_json::from_slice(self.body()).expect("stored objects are JSON")
     }
 
     /// Bytes the object takes.

@@ -95,7 +95,7 @@ fn write_entry(out: &mut Vec<u8>, entry: &Entry<'_>) {
     for text in [&*resource.group, &*resource.plural, &object.name.namespace, &object.name.name] {
         write_bytes(out, text.as_bytes());
     }
-    write_bytes(out, &object.json());
+    write_bytes(out, object.body());
 }
 
 fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -71,6 +71,7 @@ pub enum Refused {
     Closed,
 }
 
+type Asked = (Box<Write>, Answer);
 type Answer = oneshot::Sender<Result<Arc<Object>, Refused>>;
 
 enum Command {
@@ -221,7 +222,7 @@ impl Writer {
         &self,
         first: Command,
         queue: &mut mpsc::Receiver<Command>,
-    ) -> (Vec<(Box<Write>, Answer)>, Option<oneshot::Sender<()>>) {
+    ) -> (Vec<Asked>, Option<oneshot::Sender<()>>) {
         let mut writes = Vec::new();
         let mut next = Some(first);
         while let Some(command) = next {
@@ -237,7 +238,7 @@ impl Writer {
         (writes, None)
     }
 
-    async fn commit(&mut self, mut writes: Vec<(Box<Write>, Answer)>) {
+    async fn commit(&mut self, mut writes: Vec<Asked>) {
         while !writes.is_empty() {
             let batch = self.decide(&mut writes);
             self.commit_batch(batch).await;
@@ -245,7 +246,7 @@ impl Writer {
     }
 
     /// Decides writes until the batch is large enough; what is left waits for the next one.
-    fn decide(&self, writes: &mut Vec<(Box<Write>, Answer)>) -> Batch {
+    fn decide(&self, writes: &mut Vec<Asked>) -> Batch {
         let state = self.state.read().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut head = Head { state: &state, changed: HashMap::new() };
         let mut batch = Batch::default();

@@ -11,6 +11,7 @@ use super::commit::{Committed, current};
 use super::options::{DeleteOptions, Propagation};
 use super::select::Selection;
 use super::update::is_finished;
+use crate::bootstrap;
 use crate::kinds::{DEFINITIONS, Kind, NAMESPACES};
 use crate::present::{Shown, View};
 use crate::server::Server;
@@ -111,6 +112,7 @@ impl Server {
         for _ in 0..TRIES {
             let Some(found) = current(&self.store, kind, name) else { return Ok(None) };
             check_preconditions(kind, &found, options)?;
+            protect(kind, &found)?;
             let old = found.value();
             let has_dependents = !self.store.read().dependents(&found.uid).is_empty();
             let new = begin(kind, &old, options.propagation, has_dependents, &self.now_text());
@@ -165,6 +167,16 @@ fn check_preconditions(
         )));
     }
     Ok(())
+}
+
+/// The namespaces that the server itself needs stay.
+fn protect(kind: &Kind, found: &Object) -> Result<(), Failure> {
+    let name = &found.name.name;
+    if kind.resource != *NAMESPACES || !bootstrap::NAMESPACES.contains(&name.as_str()) {
+        return Ok(());
+    }
+    let why = "this namespace may not be deleted";
+    Err(status::forbidden("", "namespaces", name, why).into())
 }
 
 /// Marks an object as being deleted, with the finalizers that its dependents call for.

@@ -20,6 +20,7 @@ use super::Target;
 use super::read::{parse_revision, too_new};
 use super::select::Selection;
 use crate::body::Body;
+use crate::convert;
 use crate::present::{Shown, View};
 use crate::server::Server;
 use crate::store::{Event, EventKind, Object, Resource, Store, state::Page};
@@ -262,7 +263,7 @@ impl Watch {
 
     fn line(&mut self, kind: EventKind, object: &Arc<Object>) -> Bytes {
         if self.view.accepted.shape == Shape::Full
-            && self.view.kind.is_stored()
+            && convert::is_as_stored(&self.view.kind, object)
             && let Some(line) = object.line(kind)
         {
             return line;

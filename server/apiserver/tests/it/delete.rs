@@ -166,7 +166,7 @@ fn foreground_waits_for_dependents() {
             201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"finalizers":["example.com/x"],"name":"child","namespace":"default","ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"kind":"ConfigMap","name":"owner","uid":"<uid>"}]}}
             200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["foregroundDeletion"],"name":"owner","namespace":"default"}}
             200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-01-01T00:00:00Z","finalizers":["foregroundDeletion"],"name":"owner","namespace":"default"}}
-            200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"child","namespace":"default","ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"kind":"ConfigMap","name":"owner","uid":"<uid>"}]}}
+            200 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"deletionGracePeriodSeconds":0,"deletionTimestamp":"2026-01-01T00:00:00Z","name":"child","namespace":"default","ownerReferences":[{"apiVersion":"v1","blockOwnerDeletion":true,"kind":"ConfigMap","name":"owner","uid":"<uid>"}]}}
             200 ConfigMapList []
         "#]],
     );

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use expect_test::expect;
 use fixpoint_apiserver::{ApiServer, OpenError, Options, ServerLimits, Storage};
+
+use fixpoint_driver_store::disk::{Fault, Memory, Op};
 
 use crate::support::{BEGIN, World, block_on, options, widgets};
 
@@ -109,6 +112,145 @@ fn compaction_loses_nothing() {
         let mut world = open(dir.path()).await;
         let after = world.object(&format!("GET {MAPS}")).await;
         assert_eq!(before, after);
+    });
+}
+
+/// A disk whose operations fail while `full` says so.
+fn filling(full: &Arc<AtomicBool>) -> Memory {
+    let full = Arc::clone(full);
+    Memory::faulty(move |_, op| {
+        (op == Op::Write && full.load(Ordering::Relaxed)).then_some(Fault::NoSpace)
+    })
+}
+
+fn on(disk: Memory) -> (Options, Arc<AtomicI64>) {
+    let clock = Arc::new(AtomicI64::new(BEGIN));
+    (Options { data: Storage::Disk(Arc::new(disk)), ..options(&clock) }, clock)
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_nothing_else() {
+    let full = Arc::new(AtomicBool::new(false));
+    let disk = filling(&full);
+    let said = block_on(async {
+        let (options, clock) = on(disk.clone());
+        let mut world = World::with(options, clock).await;
+        let make = |name: &str| format!(r#"POST {MAPS} {{"metadata":{{"name":"{name}"}}}}"#);
+        let mut said = world.run(&make("before")).await;
+        full.store(true, Ordering::Relaxed);
+        said += &world.run(&make("during")).await;
+        said += &world.run(&format!("DELETE {MAPS}/before\nGET {MAPS}")).await;
+        full.store(false, Ordering::Relaxed);
+        said += &world.run(&make("after")).await;
+        world.server.close().await;
+        let (options, clock) = on(disk.reopened());
+        let mut world = World::with(options, clock).await;
+        said + &world.run(&format!("GET {MAPS}")).await
+    });
+    expect![[r#"
+        201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"before","namespace":"default"}}
+        507 InsufficientStorage: the server has no space left to store anything; reads go on, and writes will again when there is space
+        507 InsufficientStorage: the server has no space left to store anything; reads go on, and writes will again when there is space
+        200 ConfigMapList [before]
+        201 {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"after","namespace":"default"}}
+        200 ConfigMapList [after before]
+    "#]].assert_eq(&said);
+}
+
+/// Stops the machine at every operation of a conversation: what was answered is there afterwards,
+/// and nothing is there by half.
+#[test]
+fn a_power_cut_at_any_moment_loses_nothing_that_was_answered() {
+    for stop in 0..60 {
+        let disk = Memory::faulty(move |at, _| (at == stop).then_some(Fault::Crash));
+        let answered = block_on(async {
+            let (options, clock) = on(disk.clone());
+            // A log that cannot be made durable would end the process; here the disk is dead.
+            let Ok(server) = ApiServer::open(options).await else { return Vec::new() };
+            let mut world = World::of(server, clock);
+            let mut answered = Vec::new();
+            for n in 0..8 {
+                let made = format!(r#"POST {MAPS} {{"metadata":{{"name":"m{n}"}}}}"#);
+                if world.run(&made).await.starts_with("201") {
+                    answered.push(format!("m{n}"));
+                }
+            }
+            answered
+        });
+        for torn in [0, 1, 17, usize::MAX / 2] {
+            let found = block_on(async {
+                let (options, clock) = on(disk.after_power_cut(torn));
+                let mut world = World::with(options, clock).await;
+                let list = world.object(&format!("GET {MAPS}")).await;
+                let items = list["items"].as_array().unwrap().clone();
+                items.iter().map(|o| o["metadata"]["name"].as_str().unwrap().to_owned()).collect()
+            });
+            let found: Vec<String> = found;
+            assert!(
+                found.starts_with(&answered),
+                "stop {stop}, torn {torn}: {answered:?} {found:?}"
+            );
+        }
+    }
+}
+
+/// The child of the test below: writes until it is killed, and says what was answered.
+#[test]
+#[ignore = "started by `a_killed_server_keeps_what_it_answered`"]
+fn writes_until_killed() {
+    use std::io::Write as _;
+    let Some(dir) = std::env::var_os(CHILD_DIR) else { return };
+    block_on(async {
+        let world = open(Path::new(&dir)).await;
+        let mut n = 0;
+        loop {
+            let writes = (n..n + 16).map(|n| {
+                let line = format!(r#"POST {MAPS} {{"metadata":{{"name":"m{n}"}}}}"#);
+                let world = &world;
+                async move {
+                    let response = world.ask(&crate::support::Asked::parse(&line)).await;
+                    assert_eq!(response.status(), 201);
+                    writeln!(std::io::stderr(), "answered m{n}").unwrap();
+                }
+            });
+            futures::future::join_all(writes).await;
+            n += 16;
+        }
+    });
+}
+
+const CHILD_DIR: &str = "FIXPOINT_TEST_CHILD_DIR";
+
+#[test]
+fn a_killed_server_keeps_what_it_answered() {
+    use std::io::BufRead as _;
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "durable::writes_until_killed", "--ignored", "--nocapture"])
+        .env(CHILD_DIR, dir.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let said: Vec<String> = lines.by_ref().take(100).map(Result::unwrap).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What was said between the hundredth answer and the kill counts too.
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    let answered: Vec<String> = said
+        .iter()
+        .chain(&rest)
+        .filter_map(|line| line.strip_prefix("answered ").map(str::to_owned))
+        .collect();
+    assert!(answered.len() >= 90, "{said:?}");
+    block_on(async {
+        let mut world = open(dir.path()).await;
+        let list = world.object(&format!("GET {MAPS}")).await;
+        let items = list["items"].as_array().unwrap();
+        for name in &answered {
+            assert!(items.iter().any(|item| item["metadata"]["name"] == **name), "{name} is lost");
+        }
     });
 }
 

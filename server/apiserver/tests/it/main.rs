@@ -1,5 +1,8 @@
 //! The server as its clients see it: requests in, answers out.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "these are tests and their helpers")]
+
+mod clients;
 mod create;
 mod definitions;
 mod delete;
@@ -8,6 +11,7 @@ mod durable;
 mod kubectl;
 mod lists;
 mod patches;
+mod speed;
 mod support;
 mod tls;
 mod updates;

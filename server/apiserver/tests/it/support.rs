@@ -53,7 +53,10 @@ impl World {
     }
 
     pub async fn with(options: Options, clock: Arc<AtomicI64>) -> Self {
-        let server = ApiServer::open(options).await.unwrap();
+        Self::of(ApiServer::open(options).await.unwrap(), clock)
+    }
+
+    pub fn of(server: ApiServer, clock: Arc<AtomicI64>) -> Self {
         Self { server, clock, user: User::admin(), last: Last::default() }
     }
 
