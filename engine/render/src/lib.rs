@@ -4,6 +4,17 @@
 //! `kustomize build` would print for it, in its order, or every problem that was found. Nothing
 //! here fetches, reads a clock or knows a cluster: equal trees give equal objects.
 //!
+//! # Where this differs from kustomize 5.5
+//!
+//! Fields that are not built yet are refused by name, as are remote bases. On purpose:
+//!
+//! * Any file of the tree may be included, not only files below the kustomization (as in Flux).
+//! * A kustomization without content renders to nothing and is no error.
+//! * A field that is written without any value (`key:`) counts as `key: null`; kustomize drops the
+//!   former when another patch touches the object.
+//! * Folded text (`>`) with indented lines keeps its lines; kustomize adds blank ones.
+//! * An item without its merge key stays in its list beside the others; kustomize drops those.
+//!
 //! # Examples
 //!
 //! ```
