@@ -195,6 +195,7 @@ fn keeping(hold: &Hold) -> Keeping {
     match hold {
         Hold::UpToDate | Hold::CreateOnly => Keeping::Name,
         Hold::OwnedByOther { .. }
+        | Hold::EngineOwned
         | Hold::DeletionProtected
         | Hold::PruneOff
         | Hold::NotOurs { .. }

@@ -91,6 +91,9 @@ impl Scene<'_> {
 
     fn decide_wanted(&self, wanted: &Wanted, live: Option<&Live>) -> Decision {
         use Decision::{Act, Leave};
+        if self.policy.engine.contains(&Id::from(&wanted.key)) {
+            return Leave(Hold::EngineOwned);
+        }
         if wanted.controls.reconcile_disabled {
             return Leave(Hold::Disabled);
         }
@@ -184,6 +187,9 @@ impl Scene<'_> {
 
     /// The object that goes, or why it does not.
     fn decide_unwanted(&self, key: &Key) -> Result<LiveObject, Hold> {
+        if self.policy.engine.contains(&Id::from(key)) {
+            return Err(Hold::EngineOwned);
+        }
         if !self.desired.is_complete() && !self.policy.finalizing {
             return Err(Hold::RenderIncomplete);
         }

@@ -135,6 +135,8 @@ pub enum Hold {
         /// The other delivery.
         owner: Owner,
     },
+    /// The engine itself keeps it; no delivery may change or delete it.
+    EngineOwned,
     /// It is no longer wanted, and `prune: disabled` keeps it.
     DeletionProtected,
     /// It is no longer wanted, and the delivery does not prune.
@@ -188,6 +190,7 @@ impl Hold {
             | Self::Disabled
             | Self::IgnoredBySsa
             | Self::CreateOnly
+            | Self::EngineOwned
             | Self::DeletionProtected
             | Self::PruneOff
             | Self::NotOurs { .. }
@@ -212,6 +215,7 @@ impl Hold {
             Self::IgnoredBySsa => "IgnoredBySsa",
             Self::CreateOnly => "CreateOnly",
             Self::OwnedByOther { .. } => "OwnedByOther",
+            Self::EngineOwned => "EngineOwned",
             Self::DeletionProtected => "DeletionProtected",
             Self::PruneOff => "PruneOff",
             Self::NotOurs { .. } => "NotOurs",
@@ -236,6 +240,7 @@ impl fmt::Display for Hold {
             Self::IgnoredBySsa => f.write_str("apply is set to Ignore"),
             Self::CreateOnly => f.write_str("apply is set to IfNotPresent"),
             Self::OwnedByOther { owner } => write!(f, "belongs to {owner}"),
+            Self::EngineOwned => f.write_str("belongs to the engine itself"),
             Self::DeletionProtected => f.write_str("deletion is protected"),
             Self::PruneOff => f.write_str("pruning is off"),
             Self::NotOurs { owner: None } => f.write_str("not ours"),

@@ -1,6 +1,6 @@
 //! What a run may do, and what earlier runs left behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fixpoint_base::{Digest, Key};
 
@@ -21,6 +21,9 @@ pub struct Policy {
     pub acknowledged: Option<String>,
     /// How much may be deleted unasked.
     pub budget: Budget,
+    /// Objects that the engine itself keeps, such as the definitions of its own kinds: a delivery
+    /// that names them leaves them alone, so that pruning it cannot take every source along.
+    pub engine: BTreeSet<Id>,
     /// Objects in the inventories of other deliveries: they stay with them until those let go.
     pub claims: BTreeMap<Id, Owner>,
     /// Objects that another delivery renders and waits to take over from this one: they are let
@@ -36,6 +39,7 @@ impl Default for Policy {
             finalizing: false,
             acknowledged: None,
             budget: Budget::default(),
+            engine: BTreeSet::new(),
             claims: BTreeMap::new(),
             awaited: BTreeMap::new(),
         }

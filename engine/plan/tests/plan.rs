@@ -117,6 +117,9 @@ impl World {
             ("no-prune", _) => self.policy.prune = false,
             ("force", _) => self.policy.force = true,
             ("finalizing", _) => self.policy.finalizing = true,
+            ("engine", name) => {
+                self.policy.engine.insert(Id::from(&key(name)));
+            }
             ("ack", id) => self.policy.acknowledged = Some(id.to_owned()),
             (word, _) => panic!("unknown policy {word}"),
         }
@@ -582,4 +585,24 @@ fn a_plan_has_a_form_for_others() {
     .assert_eq(&form);
     let back: PlanForm = serde_json::from_str(&form).unwrap();
     assert_eq!(back, PlanForm::from(&plan));
+}
+
+#[test]
+fn what_the_engine_keeps_is_nobodys_to_change_or_prune() {
+    check(
+        "
+        % engine=CustomResourceDefinition/gitrepositories
+        % engine=CustomResourceDefinition/kustomizations
+        % finalizing
+        = CustomResourceDefinition/gitrepositories  v2
+        @ CustomResourceDefinition/gitrepositories  v1 us
+        @ CustomResourceDefinition/kustomizations   v1 us
+        @ CustomResourceDefinition/others           v1 us
+        ",
+        expect![[r#"
+            - CustomResourceDefinition/others
+            ! CustomResourceDefinition/gitrepositories  held: belongs to the engine itself
+            ! CustomResourceDefinition/kustomizations  held: belongs to the engine itself
+        "#]],
+    );
 }

@@ -27,8 +27,6 @@ pub struct Parts {
     pub stores: Arc<dyn Stores>,
     /// The ledger.
     pub ledger: Ledger,
-    /// The data directory that the ledger is below; `None` for one in memory.
-    pub ledger_dir: Option<PathBuf>,
     /// Where versions are kept.
     pub artifacts: Artifacts,
     /// Tells the time.
@@ -65,7 +63,6 @@ impl Engine {
             client,
             stores,
             ledger,
-            ledger_dir,
             artifacts,
             clock,
             limits,
@@ -83,7 +80,7 @@ impl Engine {
             target,
             client,
             stores,
-            record: Record::open(ledger, ledger_dir)?,
+            record: Record::open(ledger)?,
             artifacts,
             world,
             clock,

@@ -5,18 +5,16 @@
 //! That state is read from the ledger alone, so it cannot disagree with it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fixpoint_apply::Counts;
 use fixpoint_base::{Digest, canonical};
-use fixpoint_driver_store::ledger::verify;
 use fixpoint_driver_store::{Indexed, Ledger, LedgerError, Report};
 use fixpoint_ledger::entry::{
     Ack, Body, Draft, Entry, Input, Observe, Outcome, Prune, Render, Resolve,
     Violation as ViolationEntry,
 };
-use fixpoint_ledger::{Action, Intent, Permit, Replay, Step};
+use fixpoint_ledger::{Intent, Permit, Replay};
 use fixpoint_plan::{DesiredSet, Inventory, Plan, Verb, Why};
 use fixpoint_source::verdict::{self, History, Known, Position, Verdict, Violation};
 use fixpoint_source::{Pointer, Reference};
@@ -112,8 +110,6 @@ impl State {
 /// The ledger and what it amounts to.
 pub struct Record {
     ledger: Ledger,
-    /// The data directory; `None` for one in memory, which cannot be verified as a stranger would.
-    dir: Option<PathBuf>,
     state: Mutex<State>,
 }
 
@@ -122,12 +118,12 @@ impl Record {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub fn open(ledger: Ledger, dir: Option<PathBuf>) -> Result<Self, LedgerError> {
+    pub fn open(ledger: Ledger) -> Result<Self, LedgerError> {
         let mut state = State::default();
         for Indexed { index, entry } in ledger.entries(0..ledger.size())? {
             state.entry(index, &entry);
         }
-        Ok(Self { ledger, dir, state: Mutex::new(state) })
+        Ok(Self { ledger, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -317,16 +313,11 @@ impl Record {
         self.resolve(subject, plan, now).await?;
         let deletes = plan.count(Verb::Delete) > 0;
         let inventory = if deletes { Some(self.inventory(subject, owned, now).await?) } else { None };
-        let steps = plan.steps.iter().map(|step| Step {
-            key: step.key.clone(),
-            action: action(step.verb),
-            digest: step.desired.and_then(|at| desired.at(at)).map(|wanted| wanted.digest),
-        });
         let intent = Intent {
             render,
             inventory,
             basis: plan.basis,
-            steps: steps.collect(),
+            steps: fixpoint_apply::steps(plan, desired),
             ..blank(subject, now)
         };
         let permit = self.commit(intent).await?;
@@ -459,12 +450,7 @@ impl Record {
     /// # Errors
     /// When it cannot be read at all; what is wrong with it is in the report.
     pub async fn verify(&self) -> Result<Report, LedgerError> {
-        self.ledger.publish().await?;
-        let Some(dir) = self.dir.clone() else { return Ok(Report::default()) };
-        let key = self.ledger.key().clone();
-        tokio::task::spawn_blocking(move || verify(&dir, Some(&key)))
-            .await
-            .unwrap_or(Err(LedgerError::Closed))
+        self.ledger.verify().await
     }
 }
 
@@ -480,14 +466,6 @@ fn blank(subject: &str, now: Timestamp) -> Intent {
         inventory: None,
         basis: Digest::of(b""),
         steps: Vec::new(),
-    }
-}
-
-fn action(verb: Verb) -> Action {
-    match verb {
-        Verb::Create | Verb::Apply => Action::Apply,
-        Verb::Replace => Action::Replace,
-        Verb::Delete => Action::Delete,
     }
 }
 

@@ -4,7 +4,7 @@ use fixpoint_api_types::kustomization::DeletionPolicy;
 use fixpoint_base::Key;
 use fixpoint_plan::{DesiredSet, Plan, Policy, Verb, plan};
 
-use super::reconcile::Run;
+use super::reconcile::{Run, engine_owned};
 use super::{Kept, inventory, owner};
 use crate::looper::Next;
 use crate::world::Kind;
@@ -46,7 +46,7 @@ async fn take_down(run: &Run<'_>, kept: &mut Kept) -> Result<(), String> {
     }
     let desired = DesiredSet::default();
     let live = run.observe(&desired, &inventory).await;
-    let policy = Policy { finalizing: true, ..Policy::default() };
+    let policy = Policy { finalizing: true, engine: engine_owned(), ..Policy::default() };
     let plan = plan(&owner(run.name), &desired, &live, &inventory, &policy, &kept.memory);
     if plan.count(Verb::Delete) > 0 {
         let report =

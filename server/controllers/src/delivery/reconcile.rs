@@ -1,6 +1,6 @@
 //! One run for one delivery.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,6 +126,7 @@ impl Run<'_> {
     async fn deliver(&self, kept: &mut Kept) -> Result<Said, Said> {
         let scene = self.scene(kept).await?;
         let plan = self.plan(&scene, kept);
+        self.ctx.target.found_right(&plan, &scene.live);
         let report = self.apply(&scene, &plan, kept).await?;
         kept.left = plan.unfinished().map(|(key, hold)| format!("{key}: {hold}")).collect();
         let after = report.inventory(&plan, &scene.inventory);
@@ -140,6 +141,7 @@ impl Run<'_> {
             unfinished: status::unfinished(&plan),
             guard: plan.guard.clone(),
             changes: report.changes(),
+            workloads: workloads(&scene.rendered.desired),
         };
         if !facts.is_clean() {
             return Ok(Said::Partly(Box::new(facts)));
@@ -372,6 +374,7 @@ impl Run<'_> {
             acknowledged: object::annotation(self.object, annotations::DELIVERY_ACKNOWLEDGE)
                 .map(str::to_owned),
             claims: self.claims(desired, live),
+            engine: engine_owned(),
             ..Policy::default()
         }
     }
@@ -630,6 +633,34 @@ fn summary(plan: &Plan) -> String {
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
     if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+}
+
+/// The definitions of our own kinds: who delivers Flux's manifests here must not replace them, and
+/// above all not prune them, since every source and delivery would go with them.
+pub(super) fn engine_owned() -> BTreeSet<Id> {
+    [Kind::Source, Kind::Delivery]
+        .into_iter()
+        .map(|kind| {
+            let resource = kind.resource();
+            Id {
+                group: "apiextensions.k8s.io".to_owned(),
+                kind: "CustomResourceDefinition".to_owned(),
+                namespace: String::new(),
+                name: format!("{}.{}", resource.plural, resource.group),
+            }
+        })
+        .collect()
+}
+
+/// Kinds of delivered objects that somebody has to run, each once.
+fn workloads(desired: &DesiredSet) -> Vec<String> {
+    let kinds: BTreeSet<&str> = desired
+        .objects()
+        .iter()
+        .filter(|wanted| fixpoint_health::is_workload(&wanted.key.gvk))
+        .map(|wanted| wanted.key.gvk.kind.as_str())
+        .collect();
+    kinds.into_iter().map(str::to_owned).collect()
 }
 
 fn problem_line(problem: &fixpoint_plan::Problem) -> String {

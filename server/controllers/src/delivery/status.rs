@@ -27,6 +27,8 @@ const DELETION_GUARD: &str = "DeletionGuard";
 /// Some fields are not acted on.
 const FIELDS_IGNORED: &str = "FieldsIgnored";
 /// Some delivered objects are stored here but nothing runs them.
+const WORKLOADS_NOT_RUN: &str = "WorkloadsNotRun";
+/// The reason while deletions wait.
 const DELETION_HELD: &str = "DeletionHeld";
 
 /// What one run has to say.
@@ -111,6 +113,8 @@ pub struct Facts {
     pub guard: Option<Guard>,
     /// What changed, a line for each object.
     pub changes: Vec<String>,
+    /// Kinds among the objects that nothing runs on this server.
+    pub workloads: Vec<String>,
 }
 
 impl Facts {
@@ -301,6 +305,13 @@ impl Writer<'_> {
     fn attempted(&mut self, facts: &Facts) {
         self.status.last_attempted_revision = Some(facts.revision.clone());
         self.status.inventory = Some(inventory_form(&facts.inventory));
+        if facts.workloads.is_empty() {
+            self.clear(WORKLOADS_NOT_RUN);
+        } else {
+            let kinds = facts.workloads.join(", ");
+            let message = format!("stored here, but the embedded server runs nothing: {kinds}");
+            self.set(WORKLOADS_NOT_RUN, ConditionStatus::True, "NoNodes", &message);
+        }
     }
 
     /// Adds the run to the history where it says something that the newest entry does not; a

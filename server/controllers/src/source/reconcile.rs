@@ -202,6 +202,7 @@ impl Run<'_> {
             Some(pointer) => Some(self.fetch(&store, pointer, began).await?),
             None => None,
         };
+        let began = Instant::now();
         let tree = content.as_ref().map(|content| content.tree.digest());
         let seen = match &pointer {
             Some(pointer) => Seen::At(pointer, tree),
