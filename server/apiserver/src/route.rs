@@ -137,7 +137,8 @@ impl Server {
 /// Only masters may touch objects: there is no other authority yet that could say who may what.
 /// Impersonating anyone is giving that up, so it is refused rather than ignored.
 fn authorize(request: &Request, target: &Target) -> Result<(), Failure> {
-    let impersonates = request.headers.contains_key("impersonate-user");
+    let impersonates =
+        request.headers.keys().any(|header| header.as_str().starts_with("impersonate-"));
     if request.user.is_master() && !impersonates {
         return Ok(());
     }

@@ -82,6 +82,10 @@ impl Server {
     }
 
     fn check_size(&self, object: &Value) -> Result<(), Failure> {
+        if is_deeper_than(object, DEPTH) {
+            let message = format!("the object is nested more than {DEPTH} levels deep");
+            return Err(status::bad_request(message).into());
+        }
         let bytes = counted(object);
         let limit = self.options.limits.body_bytes;
         if bytes > limit {
@@ -107,6 +111,19 @@ impl Server {
             }
         }
         Ok(())
+    }
+}
+
+/// Levels of an object. JSON readers stop at 128, and lists and watches wrap objects; patches
+/// could otherwise build up what no request could bring.
+const DEPTH: usize = 100;
+
+fn is_deeper_than(value: &Value, levels: usize) -> bool {
+    let Some(levels) = levels.checked_sub(1) else { return true };
+    match value {
+        Value::Array(items) => items.iter().any(|item| is_deeper_than(item, levels)),
+        Value::Object(fields) => fields.values().any(|field| is_deeper_than(field, levels)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
 

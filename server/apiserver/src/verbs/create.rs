@@ -11,7 +11,7 @@ use super::prepare::{Draft, name_new};
 use crate::kinds::{APIEXTENSIONS, DEFINITIONS, Kind};
 use crate::present::{Shown, View};
 use crate::server::Server;
-use crate::store::{Name, state::Page};
+use crate::store::Name;
 use crate::wire::{Answer, Failure, Request, accept, reply};
 
 /// Tries for a made name before giving up; with 27^5 suffixes two tries are already rare.
@@ -95,19 +95,15 @@ impl Server {
 
     /// Says why the names of a definition cannot be had, if they cannot.
     fn names_taken(&self, definition: &Crd) -> Option<String> {
-        let own = format!("{}.{}", definition.plural, definition.group);
-        if let Some(kind) =
-            fixpoint_api_machinery::builtin::by_plural(&definition.group, &definition.plural)
-        {
-            return Some(format!("\"{}\" is already in use by a built-in kind", kind.plural));
-        }
-        let state = self.store.read();
-        let others = state.range(&DEFINITIONS, &NO_PAGE).filter(|object| object.name.name != own);
-        others.filter_map(|object| Crd::read(&object.value()).ok()).find_map(|other| {
-            (other.group == definition.group && other.kind == definition.kind)
-                .then(|| format!("\"{}\" is already in use", other.kind))
-        })
+        let (group, kind) = (definition.group.as_str(), definition.kind.as_str());
+        let own = format!("{}.{group}", definition.plural);
+        let registry = self.registry();
+        let kinds = registry.groups().filter(|(found, _)| *found == group);
+        let mut kinds = kinds.flat_map(|(_, versions)| versions).flat_map(|v| v.kinds.values());
+        let taken = kinds.find(|other| {
+            let same = other.kind == kind || other.plural == definition.plural;
+            same && other.custom.as_ref().is_none_or(|custom| custom.definition.name != own)
+        });
+        taken.map(|other| format!("\"{}\" is already in use", other.kind))
     }
 }
-
-static NO_PAGE: Page = Page { namespace: None, after: None };

@@ -163,3 +163,50 @@ fn tables_show_the_columns_of_the_definition() {
         assert_eq!(table["rows"][0]["cells"], serde_json::json!(["a", 3]));
     });
 }
+
+#[test]
+fn the_stored_version_may_change() {
+    let swap = r#"
+        POST WIDGETS {"metadata":{"name":"old"},"spec":{"size":1}}
+        PATCH json CRDS/widgets.example.com [{"op":"replace","path":"/spec/versions/0/storage","value":false},{"op":"replace","path":"/spec/versions/1/storage","value":true}]
+        POST WIDGETS {"metadata":{"name":"new"},"spec":{"size":2}}
+        GET WIDGETS/old
+        GET WIDGETS/new
+        GET /apis/example.com/v1beta1/namespaces/default/widgets/old
+        PATCH merge WIDGETS/old {"spec":{"size":3}}
+        GET /apis/example.com/v1beta1/namespaces/default/widgets/old
+    "#;
+    block_on(async {
+        let mut world = with_widgets().await;
+        let said = world.run(&swap.replace("WIDGETS", WIDGETS).replace("CRDS", CRDS)).await;
+        let said: Vec<&str> =
+            said.lines().filter(|line| line.contains("\"Widget\",\"meta")).collect();
+        expect![[r#"
+            201 {"apiVersion":"example.com/v1","kind":"Widget","metadata":{"generation":1,"name":"old","namespace":"default"},"spec":{"color":"red","size":1}}
+            201 {"apiVersion":"example.com/v1","kind":"Widget","metadata":{"generation":1,"name":"new","namespace":"default"},"spec":{"color":"red","size":2}}
+            200 {"apiVersion":"example.com/v1","kind":"Widget","metadata":{"generation":1,"name":"old","namespace":"default"},"spec":{"color":"red","size":1}}
+            200 {"apiVersion":"example.com/v1","kind":"Widget","metadata":{"generation":1,"name":"new","namespace":"default"},"spec":{"color":"red","size":2}}
+            200 {"apiVersion":"example.com/v1beta1","kind":"Widget","metadata":{"generation":1,"name":"old","namespace":"default"},"spec":{"color":"red","size":1}}
+            200 {"apiVersion":"example.com/v1","kind":"Widget","metadata":{"generation":2,"name":"old","namespace":"default"},"spec":{"color":"red","size":3}}
+            200 {"apiVersion":"example.com/v1beta1","kind":"Widget","metadata":{"generation":2,"name":"old","namespace":"default"},"spec":{"color":"red","size":3}}"#]].assert_eq(&said.join("\n"));
+    });
+}
+
+#[test]
+fn names_are_had_once() {
+    check_widgets(
+        &r#"
+        POST CRDS {"metadata":{"name":"gadgets.example.com"},"spec":{"group":"example.com","scope":"Namespaced","names":{"plural":"gadgets","kind":"Widget"},"versions":[{"name":"v1","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}
+        GET /apis/example.com/v1/gadgets
+        POST CRDS {"metadata":{"name":"deployments.apps"},"spec":{"group":"apps","scope":"Namespaced","names":{"plural":"deployments","kind":"Mine"},"versions":[{"name":"v9","served":true,"storage":true,"schema":{"openAPIV3Schema":{"type":"object"}}}]}}
+        GET /apis/apps/v9/deployments
+        "#
+        .replace("CRDS", CRDS),
+        expect![[r#"
+            201 {"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"generation":1,"name":"gadgets.example.com"},"spec":{"conversion":{"strategy":"None"},"group":"example.com","names":{"kind":"Widget","listKind":"WidgetList","plural":"gadgets","singular":"widget"},"scope":"Namespaced","versions":[{"name":"v1","schema":{"openAPIV3Schema":{"type":"object"}},"served":true,"storage":true}]},"status":{"acceptedNames":{"kind":"","plural":""},"conditions":[{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"\"Widget\" is already in use","reason":"NameConflict","status":"False","type":"NamesAccepted"},{"lastTransitionTime":"2026-01-01T00:00:00Z","message":"not all names are accepted","reason":"NotAccepted","status":"False","type":"Established"}],"storedVersions":["v1"]}}
+            404 NotFound: the server could not find the requested resource
+            422 Invalid: CustomResourceDefinition.apiextensions.k8s.io "deployments.apps" is invalid: spec.group: Invalid value: "apps": should be a domain with at least one dot
+            404 NotFound: the server could not find the requested resource
+        "#]],
+    );
+}

@@ -219,3 +219,17 @@ fn old_events_go() {
             .await;
     });
 }
+
+#[test]
+fn the_servers_own_namespaces_stay() {
+    check(
+        r#"
+        DELETE /api/v1/namespaces/kube-system
+        DELETE /api/v1/namespaces/default
+        "#,
+        expect![[r#"
+            403 Forbidden: namespaces "kube-system" is forbidden: this namespace may not be deleted
+            403 Forbidden: namespaces "default" is forbidden: this namespace may not be deleted
+        "#]],
+    );
+}

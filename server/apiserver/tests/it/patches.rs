@@ -167,3 +167,28 @@ fn every_writer_is_recorded() {
         .assert_eq(&managers.join("\n"));
     });
 }
+
+#[test]
+fn patches_cannot_build_what_cannot_be_read() {
+    block_on(async {
+        let mut world = crate::support::World::new().await;
+        let path = "/apis/apps/v1/namespaces/default/deployments";
+        world.run(&format!(r#"POST {path} {{"metadata":{{"name":"d"}},"spec":{{}}}}"#)).await;
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(60), "}".repeat(60));
+        let mut pointer = "/spec/x".to_owned();
+        let mut said = Vec::new();
+        for _ in 0..2 {
+            let patch = format!(
+                r#"PATCH json {path}/d [{{"op":"add","path":"{pointer}","value":{deep}}}]"#
+            );
+            said.push(world.run(&patch).await);
+            pointer.push_str(&"/a".repeat(60));
+        }
+        assert!(said[0].starts_with("200"), "{}", said[0]);
+        expect![[r#"
+            400 BadRequest: the object is nested more than 100 levels deep
+        "#]]
+        .assert_eq(&said[1]);
+        assert!(world.run(&format!("GET {path}/d")).await.starts_with("200"));
+    });
+}
