@@ -111,7 +111,6 @@ pub async fn start(settings: Settings) -> Result<Running> {
         client: kube::Client::new(server.service(User::engine()), "default"),
         stores: Arc::new(stores),
         ledger,
-        ledger_dir: Some(settings.data_dir.clone()),
         artifacts,
         clock: system_clock(),
         limits: Limits::default(),
