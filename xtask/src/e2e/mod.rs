@@ -4,7 +4,10 @@
 //! `N passed, M failed`. A client that is missing is a skip with a message on a developer's
 //! machine and a failure where `CI` is `true`. A suite leaves no process and no file behind.
 
+mod client;
+mod corpus;
 mod kubectl;
+mod program;
 mod script;
 mod server;
 mod spine;
@@ -16,14 +19,26 @@ use anyhow::{Result, bail};
 
 use crate::print;
 
+/// How much of a suite is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// As much as is quick.
+    Smoke,
+    /// All of it.
+    Whole,
+}
+
 /// A suite: its name, whether it is quick enough for the smoke, and how it runs.
 struct Suite {
     name: &'static str,
     smoke: bool,
-    run: fn(&Path, &mut Report) -> Result<()>,
+    run: fn(&Path, Scope, &mut Report) -> Result<()>,
 }
 
-const SUITES: &[Suite] = &[Suite { name: "spine", smoke: true, run: spine::run }];
+const SUITES: &[Suite] = &[
+    Suite { name: "spine", smoke: true, run: spine::run },
+    Suite { name: "corpus", smoke: true, run: corpus::run },
+];
 
 /// What passed and what failed.
 #[derive(Debug, Default)]
@@ -77,10 +92,11 @@ pub fn run(name: &str, root: &Path) -> Result<ExitCode> {
     if chosen.is_empty() {
         bail!("there is no suite {name}; there are {}", names().join(", "));
     }
+    let scope = if name == "smoke" { Scope::Smoke } else { Scope::Whole };
     let mut report = Report::default();
     for suite in chosen {
         print::line(&format!("suite {}", suite.name));
-        if let Err(err) = (suite.run)(root, &mut report) {
+        if let Err(err) = (suite.run)(root, scope, &mut report) {
             report.fail(suite.name, &format!("{err:#}"));
         }
     }

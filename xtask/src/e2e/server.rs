@@ -3,6 +3,7 @@
 //! In: the program and a folder. Out: a server that is ready. It ends with its owner: no process
 //! outlives a suite.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -100,11 +101,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts an engine on a free port with its state under `folder`.
-    pub fn start(fixpoint: &Path, folder: &Path) -> Result<Self> {
+    /// Starts an engine on a free port with its state under `folder`, and further options.
+    pub fn start(fixpoint: &Path, folder: &Path, options: &[&OsStr]) -> Result<Self> {
         let data = folder.join("data");
         let mut command = Command::new(fixpoint);
         command.arg("up").arg("--data-dir").arg(&data).args(["--listen", "127.0.0.1:0"]);
+        command.args(options);
         let mut process = Process::start(&mut command, "", folder.join("up.log"))?;
         let printed = process.wait_for(|printed| printed.contains("ready"))?;
         let kubeconfig = data.join("kubeconfig");

@@ -1,60 +1,34 @@
 //! The spine: the whole belt in one command, and kubectl against the embedded API server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::script::{self, Ends, Step};
 use super::server::{Process, Scratch, Server};
-use super::{Report, kubectl};
+use super::{Report, Scope, kubectl, program};
 use crate::print;
 
 /// Commands for kubectl, and what they must print.
 const SCRIPT: &str = include_str!("spine.kubectl");
 
 /// Builds the program, lets it show itself, and lets kubectl talk to it.
-pub fn run(root: &Path, report: &mut Report) -> Result<()> {
-    let (fixpoint, target) = build(root)?;
+pub fn run(root: &Path, _scope: Scope, report: &mut Report) -> Result<()> {
+    let (fixpoint, target) = program::build(root)?;
     let scratch = Scratch::new(&target, "spine")?;
     quickstart(&fixpoint, scratch.path(), report)?;
     let Some(kubectl) = kubectl::find()? else {
         report.skip("kubectl", "kubectl is not on the search path");
         return Ok(());
     };
-    let server = Server::start(&fixpoint, scratch.path())?;
+    let server = Server::start(&fixpoint, scratch.path(), &[])?;
     let failed = report.failed;
     play(&kubectl, &server, scratch.path(), report)?;
     if report.failed > failed {
         print::note(&format!("the server said:\n{}", server.log()));
     }
     Ok(())
-}
-
-/// Builds the release; gives the program and the folder of the build.
-fn build(root: &Path) -> Result<(PathBuf, PathBuf)> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["build", "--release", "--package", "fixpoint"])
-        .arg("--message-format=json-render-diagnostics")
-        .current_dir(root)
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("the program does not build");
-    }
-    let text = String::from_utf8(output.stdout).context("the output of cargo is no text")?;
-    let program = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo does not say where the program is")?;
-    let target =
-        program.parent().and_then(Path::parent).context("the program lies in no folder")?;
-    let target = target.to_path_buf();
-    Ok((program, target))
 }
 
 fn quickstart(fixpoint: &Path, folder: &Path, report: &mut Report) -> Result<()> {
