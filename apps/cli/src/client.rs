@@ -52,8 +52,7 @@ impl Connection {
         config.connect_timeout = Some(std::time::Duration::from_secs(5));
         config.read_timeout = Some(std::time::Duration::from_secs(300));
         let server = config.cluster_url.to_string();
-        let namespace =
-            self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let kube = kube::Client::try_from(config)
             .with_context(|| format!("kubeconfig {} cannot be used", file.display()))?;
         Ok(Client { kube, namespace, server })
@@ -105,12 +104,11 @@ impl Client {
                 ),
                 _ => anyhow::anyhow!("{}", status.message),
             },
-            kube::Error::Service(_) | kube::Error::HyperError(_) => {
-                anyhow::Error::new(err).context(crate::report::Advice {
+            kube::Error::Service(_) | kube::Error::HyperError(_) => anyhow::Error::new(err)
+                .context(crate::report::Advice {
                     message: format!("could not reach the engine at {}", self.server),
                     hint: "is `fixpoint up` running?".to_owned(),
-                })
-            }
+                }),
             err => err.into(),
         }
     }

@@ -83,7 +83,9 @@ pub fn table(heads: &[&str], rows: &[Vec<String>]) {
 fn one_line(cell: &str) -> String {
     match cell.strip_prefix("\u{1b}[").and_then(|rest| rest.strip_suffix("\u{1b}[0m")) {
         Some(painted) => match painted.split_once('m') {
-            Some((code, word)) => format!("\u{1b}[{code}m{}\u{1b}[0m", clean(word).replace('\n', " ")),
+            Some((code, word)) => {
+                format!("\u{1b}[{code}m{}\u{1b}[0m", clean(word).replace('\n', " "))
+            }
             None => clean(cell).replace('\n', " "),
         },
         None => clean(cell).replace('\n', " "),

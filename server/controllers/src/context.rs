@@ -150,10 +150,7 @@ impl Context {
 
     /// Forgets the failures of an object that succeeded.
     pub fn succeeded(&self, kind: Kind, name: &Named) {
-        self.failures
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&(kind, name.clone()));
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, name.clone()));
     }
 
     /// Writes an event about an object.

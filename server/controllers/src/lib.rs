@@ -104,7 +104,12 @@ async fn hold_on(
 }
 
 /// Takes our finalizer off an object that is being deleted.
-async fn let_go(ctx: &Context, kind: Kind, name: &Named, object: &Value) -> Result<(), kube::Error> {
+async fn let_go(
+    ctx: &Context,
+    kind: Kind,
+    name: &Named,
+    object: &Value,
+) -> Result<(), kube::Error> {
     let mut finalizers = finalizers(object);
     finalizers.retain(|finalizer| finalizer != FINALIZER);
     match set_finalizers(ctx, kind, name, object, finalizers).await {

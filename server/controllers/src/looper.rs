@@ -172,11 +172,8 @@ impl Looper {
     /// Runs until every waker is gone or `stop` resolves, then lets what runs finish.
     ///
     /// A run that panics fails that one object: it is tried again after a minute.
-    pub async fn run<F>(
-        mut self,
-        reconcile: impl Fn(Named) -> F,
-        stop: impl Future<Output = ()>,
-    ) where
+    pub async fn run<F>(mut self, reconcile: impl Fn(Named) -> F, stop: impl Future<Output = ()>)
+    where
         F: Future<Output = Option<Next>> + Send + 'static,
     {
         let mut runs: JoinSet<(Named, Option<Next>)> = JoinSet::new();

@@ -312,7 +312,8 @@ impl Record {
     ) -> Result<Intended, LedgerError> {
         self.resolve(subject, plan, now).await?;
         let deletes = plan.count(Verb::Delete) > 0;
-        let inventory = if deletes { Some(self.inventory(subject, owned, now).await?) } else { None };
+        let inventory =
+            if deletes { Some(self.inventory(subject, owned, now).await?) } else { None };
         let intent = Intent {
             render,
             inventory,
@@ -359,12 +360,7 @@ impl Record {
 
     /// Settles what a crash left open: the target has been read anew, and the new plan names what
     /// is still to be done.
-    async fn resolve(
-        &self,
-        subject: &str,
-        plan: &Plan,
-        now: Timestamp,
-    ) -> Result<(), LedgerError> {
+    async fn resolve(&self, subject: &str, plan: &Plan, now: Timestamp) -> Result<(), LedgerError> {
         let open: Vec<u64> = {
             let state = self.state();
             let of_subject = state.replay.open.iter().filter(|(_, open)| open.subject == subject);

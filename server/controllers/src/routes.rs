@@ -207,9 +207,9 @@ fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
 /// What the conditions say, those that say something is wrong first.
 fn reasons(found: &Value) -> Vec<String> {
     let mut reasons = Vec::new();
-    if object::annotation(found, "reconcile.fluxcd.io/requestedAt").is_none_or(|requested| {
-        found["status"]["lastHandledReconcileAt"] == requested
-    }) && found["metadata"]["generation"] != found["status"]["observedGeneration"]
+    if object::annotation(found, "reconcile.fluxcd.io/requestedAt")
+        .is_none_or(|requested| found["status"]["lastHandledReconcileAt"] == requested)
+        && found["metadata"]["generation"] != found["status"]["observedGeneration"]
     {
         reasons.push("its last change has not come through yet".to_owned());
     }
@@ -267,8 +267,6 @@ fn refuse(code: StatusCode, reason: &str, message: &str) -> Answer {
 fn respond(code: StatusCode, kind: &'static str, body: Bytes) -> Answer {
     let mut response = Response::new(body);
     *response.status_mut() = code;
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
     response
 }

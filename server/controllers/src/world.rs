@@ -11,8 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use fixpoint_base::object;
 use futures::StreamExt as _;
 use kube::api::{Api, ApiResource, DynamicObject};
-use kube::runtime::watcher::{self, Event};
 use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
 
 use crate::looper::{Named, Waker};
@@ -116,7 +116,8 @@ impl World {
     /// everything is read anew, so nothing is missed.
     pub async fn follow(&self, kind: Kind, client: kube::Client) {
         let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
-        let mut events = watcher::watcher(api, watcher::Config::default()).default_backoff().boxed();
+        let mut events =
+            watcher::watcher(api, watcher::Config::default()).default_backoff().boxed();
         let mut listed = BTreeSet::new();
         while let Some(event) = events.next().await {
             match event {
@@ -156,9 +157,8 @@ impl World {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.clone(), new.clone());
-        let changed = |facet: fn(&Value) -> Value| {
-            old.as_ref().is_none_or(|old| facet(old) != facet(&new))
-        };
+        let changed =
+            |facet: fn(&Value) -> Value| old.as_ref().is_none_or(|old| facet(old) != facet(&new));
         if changed(declared) {
             self.waker(kind).wake(name.clone());
         }

@@ -37,12 +37,8 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
     let object = api.get(&target.name).await.map_err(|err| client.explain(err))?;
     let object = serde_json::to_value(object)?;
     let (prefix, held) = match target.kind {
-        Kind::GitRepository => {
-            ("source.fixpoint.dev", held(&object, "GitSemantics", "False"))
-        }
-        Kind::Kustomization => {
-            ("delivery.fixpoint.dev", held(&object, "DeletionGuard", "True"))
-        }
+        Kind::GitRepository => ("source.fixpoint.dev", held(&object, "GitSemantics", "False")),
+        Kind::Kustomization => ("delivery.fixpoint.dev", held(&object, "DeletionGuard", "True")),
     };
     let Some(id) = held else {
         return Err(advice(

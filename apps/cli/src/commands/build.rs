@@ -92,7 +92,8 @@ fn widest_base(dir: &Path) -> Option<&Path> {
         if !seen.insert(folder.clone()) || seen.len() > 1000 {
             continue;
         }
-        let Some(text) = names.iter().find_map(|name| std::fs::read_to_string(folder.join(name)).ok())
+        let Some(text) =
+            names.iter().find_map(|name| std::fs::read_to_string(folder.join(name)).ok())
         else {
             continue;
         };
@@ -151,12 +152,7 @@ fn read_tree(root: &Path, limits: &Limits) -> Result<Tree> {
 }
 
 /// A link that leads out of the tree or nowhere is only an error where something names it.
-fn read_link(
-    builder: &mut TreeBuilder<'_>,
-    root: &Path,
-    name: &str,
-    path: &Path,
-) -> Result<()> {
+fn read_link(builder: &mut TreeBuilder<'_>, root: &Path, name: &str, path: &Path) -> Result<()> {
     if let Ok(target) = path.canonicalize()
         && target.starts_with(root)
         && let Ok(link) = std::fs::read_link(path)

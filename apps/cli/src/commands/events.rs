@@ -40,11 +40,8 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
         Api::namespaced(client.kube.clone(), &client.namespace)
     };
     let list = api.list(&ListParams::default()).await.map_err(|err| client.explain(err))?;
-    let mut events = list
-        .items
-        .into_iter()
-        .map(serde_json::to_value)
-        .collect::<Result<Vec<Value>, _>>()?;
+    let mut events =
+        list.items.into_iter().map(serde_json::to_value).collect::<Result<Vec<Value>, _>>()?;
     events.retain(|event| {
         about.as_ref().is_none_or(|target| {
             event["involvedObject"]["kind"] == target.kind.name()

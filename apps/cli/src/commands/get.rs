@@ -102,8 +102,11 @@ async fn list(
 
 fn print(objects: &[Value], all_namespaces: bool, namespace: &str) {
     if objects.is_empty() {
-        let place =
-            if all_namespaces { "anywhere".to_owned() } else { format!("in namespace {namespace}") };
+        let place = if all_namespaces {
+            "anywhere".to_owned()
+        } else {
+            format!("in namespace {namespace}")
+        };
         anstream::eprintln!("nothing is declared {place}");
         return;
     }

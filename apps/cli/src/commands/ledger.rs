@@ -163,7 +163,9 @@ fn what(kind: &str, entry: &Value) -> String {
             number("deleted"),
             number("failed")
         ),
-        "prune" => format!("{} deleted by the inventory at {}", number("count"), number("inventory")),
+        "prune" => {
+            format!("{} deleted by the inventory at {}", number("count"), number("inventory"))
+        }
         "resolve" => format!("{} done, {} open after a crash", number("done"), number("open")),
         _ => String::new(),
     }

@@ -91,9 +91,9 @@ pub fn log_to_stderr_quietly() {
 fn log(default: &str) {
     use std::io::IsTerminal as _;
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("FIXPOINT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter =
+        EnvFilter::try_from_env("FIXPOINT_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second subscriber in one process (tests) is no failure.
     let _installed = if std::io::stderr().is_terminal() {
         builder.compact().try_init()
@@ -127,8 +127,8 @@ fn read_manifests(path: &Path) -> Result<Vec<Value>> {
     };
     let mut objects = Vec::new();
     for file in files {
-        let bytes = std::fs::read(&file)
-            .with_context(|| format!("could not read {}", file.display()))?;
+        let bytes =
+            std::fs::read(&file).with_context(|| format!("could not read {}", file.display()))?;
         let found = fixpoint_yaml::parse(&bytes, &Limits::default())
             .with_context(|| format!("{} is not valid YAML", file.display()))?;
         for object in found {
@@ -162,17 +162,17 @@ pub async fn apply(client: &kube::Client, manifests: Vec<Value>) -> Result<()> {
         let (resource, capabilities) = kube::discovery::pinned_kind(client, &gvk)
             .await
             .with_context(|| format!("{key} is of a kind that the engine does not know"))?;
-        let api: kube::Api<DynamicObject> =
-            if capabilities.scope == kube::discovery::Scope::Cluster {
-                kube::Api::all_with(client.clone(), &resource)
-            } else {
-                let namespace = match object::namespace(&manifest) {
-                    "" => "default".to_owned(),
-                    namespace => namespace.to_owned(),
-                };
-                manifest["metadata"]["namespace"] = namespace.as_str().into();
-                kube::Api::namespaced_with(client.clone(), &namespace, &resource)
+        let api: kube::Api<DynamicObject> = if capabilities.scope == kube::discovery::Scope::Cluster
+        {
+            kube::Api::all_with(client.clone(), &resource)
+        } else {
+            let namespace = match object::namespace(&manifest) {
+                "" => "default".to_owned(),
+                namespace => namespace.to_owned(),
             };
+            manifest["metadata"]["namespace"] = namespace.as_str().into();
+            kube::Api::namespaced_with(client.clone(), &namespace, &resource)
+        };
         api.patch(&key.name, &PatchParams::apply("fixpoint-up").force(), &Patch::Apply(&manifest))
             .await
             .with_context(|| format!("could not apply {key}"))?;

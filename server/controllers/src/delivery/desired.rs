@@ -48,12 +48,7 @@ pub async fn render(
             secret_key: secret_key.expose("keys the digests of rendered Secrets"),
         };
         let (desired, problems) = DesiredSet::new(&owner, rendered.objects, options);
-        Ok(Rendered {
-            key,
-            desired: Arc::new(desired),
-            problems: Arc::new(problems),
-            index: 0,
-        })
+        Ok(Rendered { key, desired: Arc::new(desired), problems: Arc::new(problems), index: 0 })
     };
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,

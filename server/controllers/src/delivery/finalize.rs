@@ -49,11 +49,15 @@ async fn take_down(run: &Run<'_>, kept: &mut Kept) -> Result<(), String> {
     let policy = Policy { finalizing: true, engine: engine_owned(), ..Policy::default() };
     let plan = plan(&owner(run.name), &desired, &live, &inventory, &policy, &kept.memory);
     if plan.count(Verb::Delete) > 0 {
-        let report =
-            run.carry_out(&plan, &desired, None, &inventory).await.map_err(|said| said.message().to_owned())?;
+        let report = run
+            .carry_out(&plan, &desired, None, &inventory)
+            .await
+            .map_err(|said| said.message().to_owned())?;
         if !report.is_complete() {
-            let failed: Vec<String> =
-                report.failures().map(|(key, failure)| format!("{key}: {}", failure.error)).collect();
+            let failed: Vec<String> = report
+                .failures()
+                .map(|(key, failure)| format!("{key}: {}", failure.error))
+                .collect();
             return Err(failed.join("; "));
         }
     }

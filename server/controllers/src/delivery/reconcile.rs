@@ -249,7 +249,10 @@ impl Run<'_> {
         if spec.source_ref.kind != SourceKind::GitRepository {
             return Err(Said::Stalled {
                 reason: "UnsupportedSource",
-                message: format!("sources of kind {} are not supported yet", spec.source_ref.kind.as_str()),
+                message: format!(
+                    "sources of kind {} are not supported yet",
+                    spec.source_ref.kind.as_str()
+                ),
             });
         }
         let artifact = self.artifact()?;
@@ -257,9 +260,8 @@ impl Run<'_> {
         let (revision, path, digest) = (text("revision"), text("path"), text("digest"));
         let artifacts = self.ctx.artifacts.clone();
         let loaded = tokio::task::spawn_blocking(move || artifacts.tree(&path, &digest)).await;
-        let tree = loaded
-            .map_err(|err| Said::failed(reasons::ARTIFACT_FAILED, &err))?
-            .map_err(|err| {
+        let tree =
+            loaded.map_err(|err| Said::failed(reasons::ARTIFACT_FAILED, &err))?.map_err(|err| {
                 // The source notices the loss on its own next look; hurry it.
                 self.hurry_source();
                 Said::failed(reasons::ARTIFACT_FAILED, &err)
@@ -270,23 +272,17 @@ impl Run<'_> {
             return Ok((revision, rendered.clone()));
         }
         let began = Instant::now();
-        let mut rendered = desired::render(
-            self.ctx,
-            key,
-            tree,
-            owner(self.name),
-            revision.clone(),
-            spec.clone(),
-        )
-        .await
-        .map_err(|err| {
-            let mut message = Chain(&err).to_string();
-            if let Some(hint) = err.hint() {
-                message = format!("{message} ({hint})");
-            }
-            self.tell(StageName::Rendered, &message, began.elapsed(), false);
-            Said::Refused { revision: revision.clone(), message }
-        })?;
+        let mut rendered =
+            desired::render(self.ctx, key, tree, owner(self.name), revision.clone(), spec.clone())
+                .await
+                .map_err(|err| {
+                    let mut message = Chain(&err).to_string();
+                    if let Some(hint) = err.hint() {
+                        message = format!("{message} ({hint})");
+                    }
+                    self.tell(StageName::Rendered, &message, began.elapsed(), false);
+                    Said::Refused { revision: revision.clone(), message }
+                })?;
         rendered.index = self.record_rendering(&rendered, tree_digest, &revision).await?;
         let detail = format!("{} objects", rendered.desired.len());
         self.tell(StageName::Rendered, &detail, began.elapsed(), rendered.problems.is_empty());
@@ -347,7 +343,8 @@ impl Run<'_> {
                 message: "spec.sourceRef names no source".to_owned(),
             });
         };
-        let waiting = |message| Said::Waiting { reason: reasons::ARTIFACT_FAILED, message, polls: false };
+        let waiting =
+            |message| Said::Waiting { reason: reasons::ARTIFACT_FAILED, message, polls: false };
         let source = self
             .ctx
             .world
@@ -361,7 +358,8 @@ impl Run<'_> {
 
     /// Looks at everything that is wanted or recorded.
     pub async fn observe(&self, desired: &DesiredSet, inventory: &Inventory) -> LiveSet {
-        let mut keys: Vec<Key> = desired.objects().iter().map(|wanted| wanted.key.clone()).collect();
+        let mut keys: Vec<Key> =
+            desired.objects().iter().map(|wanted| wanted.key.clone()).collect();
         keys.extend(inventory.keys().filter(|key| desired.get(key).is_none()));
         self.ctx.target.observe(&keys).await
     }
@@ -421,7 +419,12 @@ impl Run<'_> {
         report.remember(&scene.rendered.desired, &mut kept.memory);
         let counts = report.counts();
         let detail = status::counts_line(&counts);
-        self.tell(StageName::Applied, &detail, began.elapsed(), counts.failed + counts.skipped == 0);
+        self.tell(
+            StageName::Applied,
+            &detail,
+            began.elapsed(),
+            counts.failed + counts.skipped == 0,
+        );
         self.ctx.metrics.applied(&counts);
         Ok(report)
     }
@@ -438,10 +441,8 @@ impl Run<'_> {
         let record = &self.ctx.record;
         let subject = self.subject();
         let now = self.ctx.now();
-        let intended = record
-            .intend(&subject, plan, desired, render, inventory, now)
-            .await
-            .map_err(ledger)?;
+        let intended =
+            record.intend(&subject, plan, desired, render, inventory, now).await.map_err(ledger)?;
         let timeout = self.delivery.spec.run_timeout().unwrap_or(Duration::from_secs(300));
         let report = carry_out(&self.ctx.target, &intended.permit, plan, desired, timeout).await;
         let after = report.inventory(plan, inventory);
@@ -483,10 +484,8 @@ impl Run<'_> {
         let subjects = health::subjects(&self.delivery.spec, &self.name.namespace, desired);
         let began = Instant::now();
         let checked = health::check(&self.ctx.target, &subjects).await;
-        let round = Digest::of_parts([
-            desired.digest().as_bytes().as_slice(),
-            scene.revision.as_bytes(),
-        ]);
+        let round =
+            Digest::of_parts([desired.digest().as_bytes().as_slice(), scene.revision.as_bytes()]);
         match &checked {
             Checked::NotAsked => {
                 self.tell_once(kept, round, "nothing to check".to_owned(), began, true);
@@ -564,7 +563,9 @@ impl Run<'_> {
                 self.ctx.succeeded(Kind::Delivery, self.name);
                 Next::Settled(jittered(interval))
             }
-            Said::Partly(facts) => Next::Retry(retry.min(self.partial_retry(facts)), facts.message()),
+            Said::Partly(facts) => {
+                Next::Retry(retry.min(self.partial_retry(facts)), facts.message())
+            }
             Said::Refused { message, .. } => Next::Wait(jittered(interval), message.clone()),
             Said::Waiting { message, polls: false, .. } => {
                 Next::Wait(jittered(interval), message.clone())

@@ -6,9 +6,7 @@ use std::time::Duration;
 use fixpoint_api_types::condition::{self, Condition, ConditionStatus};
 use fixpoint_api_types::inventory::record;
 use fixpoint_api_types::names::{conditions, reasons};
-use fixpoint_api_types::{
-    Interval, KustomizationStatus, ResourceInventory, ResourceRef, Snapshot,
-};
+use fixpoint_api_types::{Interval, KustomizationStatus, ResourceInventory, ResourceRef, Snapshot};
 use fixpoint_apply::Counts;
 use fixpoint_base::{Chain, Digest};
 use fixpoint_plan::{Guard, Hold, Inventory, Plan};
@@ -19,8 +17,7 @@ use super::health::Checked;
 
 /// Fields that are accepted and not acted on, but change neither what is delivered nor where:
 /// they are named in a condition. All others refuse the delivery.
-pub const NOTED_FIELDS: &[&str] =
-    &["spec.buildMetadata", "spec.healthCheckExprs"];
+pub const NOTED_FIELDS: &[&str] = &["spec.buildMetadata", "spec.healthCheckExprs"];
 
 /// Some deletions wait for somebody to agree.
 const DELETION_GUARD: &str = "DeletionGuard";

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use fixpoint_api_types::interval::Interval;
 use fixpoint_api_types::names::{annotations, managers, reasons};
-use fixpoint_api_types::{GitRepository, GitRepositoryRef, GitRepositoryStatus, unsupported_fields};
+use fixpoint_api_types::{
+    GitRepository, GitRepositoryRef, GitRepositoryStatus, unsupported_fields,
+};
 use fixpoint_base::{Chain, Classified as _, object};
 use fixpoint_source::verdict::{self, Delivery, History, Seen, Violation};
 use fixpoint_source::{
@@ -51,8 +53,14 @@ pub async fn reconcile(ctx: Arc<Context>, name: Named) -> Option<Next> {
     let said = run.advance().await;
     let next = run.next(&said);
     let status = run.status(&old, &said);
-    let written =
-        crate::status::write(&ctx.client, Kind::Source, &name, managers::SOURCE_STATUS, &old, &status);
+    let written = crate::status::write(
+        &ctx.client,
+        Kind::Source,
+        &name,
+        managers::SOURCE_STATUS,
+        &old,
+        &status,
+    );
     match written.await {
         Ok(changed) => {
             if changed {
@@ -125,8 +133,9 @@ impl Run<'_> {
 
     async fn open(&self) -> Result<Arc<dyn Store>, Said> {
         let spec = &self.repository.spec;
-        let (credentials, ca) =
-            credentials::read(&self.ctx.client, &self.name.namespace, spec).await.map_err(|err| {
+        let (credentials, ca) = credentials::read(&self.ctx.client, &self.name.namespace, spec)
+            .await
+            .map_err(|err| {
                 let reason = match err {
                     CredentialsError::Unreadable { .. } => reasons::GIT_OPERATION_FAILED,
                     _ => reasons::AUTHENTICATION_FAILED,
@@ -171,9 +180,7 @@ impl Run<'_> {
     fn is_settled(&self, reference: &Reference, pointer: &Pointer) -> bool {
         let known = self.ctx.record.known(&self.subject(), &self.repository.spec.url);
         let accepted = known.position(reference).is_some_and(|known| {
-            known.commit == pointer.commit
-                && known.tag_object == pointer.tag_object
-                && !known.gone
+            known.commit == pointer.commit && known.tag_object == pointer.tag_object && !known.gone
         });
         accepted && self.stored(pointer)
     }
@@ -301,7 +308,7 @@ impl Run<'_> {
         };
         self.tell(StageName::Verdict, &detail, began.elapsed(), warning.is_none());
         Ok(Said::Stored {
-            artifact: status::artifact(&stored, &self.ctx.artifact_url, &revision, now),
+            artifact: Box::new(status::artifact(&stored, &self.ctx.artifact_url, &revision, now)),
             verdict,
             warning: warning.map(Box::new),
         })
@@ -342,9 +349,9 @@ impl Run<'_> {
             _ => reasons::GIT_OPERATION_FAILED,
         };
         match err {
-            StoreError::Url { .. } | StoreError::NotAllowed { .. } | StoreError::Reference { .. } => {
-                Said::Stalled { reason, message }
-            }
+            StoreError::Url { .. }
+            | StoreError::NotAllowed { .. }
+            | StoreError::Reference { .. } => Said::Stalled { reason, message },
             StoreError::Unsupported { .. } => Said::Stalled { reason: "Unsupported", message },
             _ => Said::Failed { reason, message },
         }
@@ -364,7 +371,13 @@ impl Run<'_> {
         let generation = self.repository.metadata.generation;
         let url = &self.repository.spec.url;
         let known = self.ctx.record.known(&self.subject(), url);
-        let mut status = status::after(before, said, generation, self.ctx.now(), known.positions().next().is_some());
+        let mut status = status::after(
+            before,
+            said,
+            generation,
+            self.ctx.now(),
+            known.positions().next().is_some(),
+        );
         if let Some(requested) = self.requested_at() {
             status.last_handled_reconcile_at = Some(requested);
         }
@@ -380,7 +393,8 @@ impl Run<'_> {
             }
             Said::Held { violation } => {
                 self.ctx.succeeded(Kind::Source, self.name);
-                let wait = format!("an acknowledgement, or the store's repair: {}", violation.fact());
+                let wait =
+                    format!("an acknowledgement, or the store's repair: {}", violation.fact());
                 Next::Wait(jittered(interval), wait)
             }
             Said::Failed { message, .. } => {

@@ -17,7 +17,7 @@ pub enum Said {
     /// A version was accepted and stored.
     Stored {
         /// What is stored.
-        artifact: Artifact,
+        artifact: Box<Artifact>,
         /// What the version meant.
         verdict: Verdict,
         /// What is wrong with it, under a policy that only warns.
@@ -93,7 +93,7 @@ pub fn after(
     match said {
         Said::Same | Said::Stored { .. } => {
             if let Said::Stored { artifact, .. } = said {
-                status.artifact = Some(artifact.clone());
+                status.artifact = Some((**artifact).clone());
             }
             let revision = status.artifact.as_ref().map_or("", |artifact| &artifact.revision);
             let message = format!("stored artifact for revision '{revision}'");
@@ -103,18 +103,36 @@ pub fn after(
             match said {
                 Said::Stored { warning: Some(warning), .. } => {
                     let reason = reasons::GIT_SEMANTICS_VIOLATION;
-                    set(all, conditions::GIT_SEMANTICS, ConditionStatus::True, reason, &warning.warned());
+                    set(
+                        all,
+                        conditions::GIT_SEMANTICS,
+                        ConditionStatus::True,
+                        reason,
+                        &warning.warned(),
+                    );
                 }
                 Said::Stored { verdict, warning: None, .. } => {
                     let message = format!("history is kept; the last verdict is {verdict}");
-                    set(all, conditions::GIT_SEMANTICS, ConditionStatus::True, "HistoryKept", &message);
+                    set(
+                        all,
+                        conditions::GIT_SEMANTICS,
+                        ConditionStatus::True,
+                        "HistoryKept",
+                        &message,
+                    );
                 }
                 // A held store that went back to what was accepted is honest again.
                 _ if condition::find(all, conditions::GIT_SEMANTICS)
                     .is_none_or(|held| !held.is_true()) =>
                 {
                     let message = "history is kept; the last verdict is same";
-                    set(all, conditions::GIT_SEMANTICS, ConditionStatus::True, "HistoryKept", message);
+                    set(
+                        all,
+                        conditions::GIT_SEMANTICS,
+                        ConditionStatus::True,
+                        "HistoryKept",
+                        message,
+                    );
                 }
                 _ => {}
             }

@@ -94,7 +94,8 @@ fn folder(given: Option<PathBuf>) -> Result<PathBuf> {
             dir
         }
         None => {
-            let seed = std::process::id() ^ jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
+            let seed =
+                std::process::id() ^ jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
             std::env::temp_dir().join(format!("fixpoint-quickstart-{seed:08x}"))
         }
     };
@@ -125,10 +126,13 @@ fn introduce(dir: &Path, repository: &Repository, running: &Running) {
 
 fn suggest(dir: &Path, repository: &Repository, running: &Running) {
     let repo = repository.path().display();
-    let program = std::env::current_exe().map_or_else(|_| "fixpoint".into(), |path| path);
+    let program = std::env::current_exe().unwrap_or_else(|_| "fixpoint".into());
     let program = program.display();
     output::line("");
-    output::line(output::paint("The system is at its fixpoint. Try, in another terminal:", Tone::Good));
+    output::line(output::paint(
+        "The system is at its fixpoint. Try, in another terminal:",
+        Tone::Good,
+    ));
     output::line("");
     output::line(format!("  export KUBECONFIG={}", running.kubeconfig.display()));
     output::line(format!("  {program} get all -n {NAMESPACE}"));

@@ -97,8 +97,7 @@ impl Repository {
     /// Reads a file.
     pub fn read(&self, file: &str) -> Result<String> {
         let path = self.path.join(file);
-        std::fs::read_to_string(&path)
-            .with_context(|| format!("could not read {}", path.display()))
+        std::fs::read_to_string(&path).with_context(|| format!("could not read {}", path.display()))
     }
 
     /// Removes a file.

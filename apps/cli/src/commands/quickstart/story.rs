@@ -9,8 +9,8 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use serde_json::{Value, json};
 
-use super::repository::{GREETING_PATCH, Repository, SETTINGS};
 use super::NAMESPACE;
+use super::repository::{GREETING_PATCH, Repository, SETTINGS};
 use crate::commands::get::{condition, ready};
 use crate::commands::kind::Kind;
 use crate::engine::Running;
@@ -32,11 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Plays the story; gives the table of what happened.
-pub async fn tell(
-    running: &Running,
-    repository: &Repository,
-    dir: &Path,
-) -> Result<Vec<Chapter>> {
+pub async fn tell(running: &Running, repository: &Repository, dir: &Path) -> Result<Vec<Chapter>> {
     let scene = Scene { running, repository };
     let mut table = vec![Chapter {
         what: "the engine starts on an empty folder",
@@ -60,11 +56,12 @@ pub async fn tell(
 pub async fn converged(running: &Running, commit: &str) -> Result<Duration> {
     let began = Instant::now();
     for name in ["infrastructure", "apps"] {
-        running.wait_for(Kind::Kustomization, name, &format!("apply {commit}"), |delivery| {
-            ready(delivery)["status"] == "True"
-                && ends_with(&delivery["status"]["lastAppliedRevision"], commit)
-        })
-        .await?;
+        running
+            .wait_for(Kind::Kustomization, name, &format!("apply {commit}"), |delivery| {
+                ready(delivery)["status"] == "True"
+                    && ends_with(&delivery["status"]["lastAppliedRevision"], commit)
+            })
+            .await?;
     }
     Ok(began.elapsed())
 }
@@ -123,7 +120,8 @@ impl Scene<'_> {
     async fn change_by_hand(&self) -> Result<Chapter> {
         title("Somebody changes an object by hand");
         let patch = json!({"spec": {"text": "changed by hand"}});
-        let params = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..Default::default() };
+        let params =
+            PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..Default::default() };
         self.greetings().patch("welcome", &params, &Patch::Merge(&patch)).await?;
         let took = self.live_within("Hello, world.").await?;
         Ok(chapter("a change by hand", "repaired".to_owned(), took, Some(SECOND)))
@@ -153,7 +151,12 @@ impl Scene<'_> {
         let message = ready(&delivery)["message"].as_str().unwrap_or_default().to_owned();
         output::line(format!("  {}", output::paint(&message, Tone::Bad)));
         self.repository.write(GREETING_PATCH, &good)?;
-        Ok(chapter("a broken commit", "refused; the last good state is live".to_owned(), took, None))
+        Ok(chapter(
+            "a broken commit",
+            "refused; the last good state is live".to_owned(),
+            took,
+            None,
+        ))
     }
 
     async fn mend(&self) -> Result<Chapter> {
@@ -187,7 +190,12 @@ impl Scene<'_> {
         if ready(&delivery)["status"] != "True" {
             bail!("a held source made its delivery fail: {}", ready(&delivery)["message"]);
         }
-        Ok(chapter("a force-pushed branch", "held; the last good state is live".to_owned(), took, None))
+        Ok(chapter(
+            "a force-pushed branch",
+            "held; the last good state is live".to_owned(),
+            took,
+            None,
+        ))
     }
 
     async fn acknowledge(&self) -> Result<Chapter> {
