@@ -1,0 +1,111 @@
+//! The way from the engine to the API server, which a scenario can block.
+//!
+//! In: requests. Out: the server's answers; or none at all, because the server cannot be reached
+//! or because the scenario stops the engine before one comes.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use fixpoint_apiserver::{Body, LocalService};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::{Method, Request, Response};
+use tower::Service;
+
+/// What the door lets through; clones are the same rules.
+#[derive(Clone, Default)]
+pub struct Rules(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    refusals: usize,
+    frozen: BTreeSet<String>,
+    /// Every request that came, in order.
+    seen: Vec<String>,
+}
+
+impl Rules {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Refuses as many requests from now on.
+    pub fn refuse(&self, count: usize) {
+        self.state().refusals = count;
+    }
+
+    /// Never answers a write to this path again, and does not pass it on either.
+    pub fn freeze(&self, path: &str) {
+        self.state().frozen.insert(path.to_owned());
+    }
+
+    /// Lets everything through.
+    pub fn open(&self) {
+        let mut state = self.state();
+        state.refusals = 0;
+        state.frozen.clear();
+    }
+
+    /// Every request that came so far, in order: the trace of what the engine did.
+    pub fn seen(&self) -> Vec<String> {
+        self.state().seen.clone()
+    }
+
+    fn judge<B>(&self, request: &Request<B>) -> Way {
+        let mut state = self.state();
+        state.seen.push(format!("{} {}", request.method(), request.uri().path()));
+        if state.refusals > 0 {
+            state.refusals -= 1;
+            Way::Refused
+        } else if request.method() != Method::GET && state.frozen.contains(request.uri().path()) {
+            Way::Frozen
+        } else {
+            Way::Open
+        }
+    }
+}
+
+enum Way {
+    Open,
+    Refused,
+    Frozen,
+}
+
+/// The transport of the engine's client.
+#[derive(Clone)]
+pub struct Door {
+    server: LocalService,
+    rules: Rules,
+}
+
+impl Door {
+    /// Puts a door before a server.
+    pub fn new(server: LocalService, rules: Rules) -> Self {
+        Self { server, rules }
+    }
+}
+
+impl Service<Request<kube::client::Body>> for Door {
+    type Response = Response<Body>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Response<Body>, io::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
+        match self.rules.judge(&request) {
+            Way::Open => {
+                let mut server = self.server.clone();
+                // The server's own service has no errors of its own.
+                async move { Ok(server.call(request).await.unwrap_or_else(|never| match never {})) }
+                    .boxed()
+            }
+            Way::Refused => async { Err(io::ErrorKind::ConnectionRefused.into()) }.boxed(),
+            Way::Frozen => std::future::pending().boxed(),
+        }
+    }
+}

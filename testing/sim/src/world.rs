@@ -1,0 +1,241 @@
+//! A whole installation in memory: API server, engine, ledger, artifacts and repositories, on a
+//! clock that jumps.
+//!
+//! In: what a scenario does to it. Out: what can be seen of it from outside. Time passes only while
+//! nothing else can happen, so hours take milliseconds and nothing depends on the machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use fixpoint_apiserver::{ApiServer, Options, User};
+use fixpoint_base::Limits;
+use fixpoint_controllers::{Clock, Engine, Metrics, Parts, Routes};
+use fixpoint_driver_store::{Artifacts, Ledger};
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::door::{Door, Rules};
+use crate::git::Git;
+
+/// When every scenario begins.
+const BEGINNING: &str = "2030-01-01T00:00:00Z";
+
+/// How often a settling world is looked at.
+const STEP: Duration = Duration::from_millis(100);
+/// With nothing written for so long, nothing more comes by itself soon: longer than health is
+/// polled (2 s) and than the first two retries take (1 s, 2 s).
+const QUIET: Duration = Duration::from_secs(5);
+/// A world that is still busy after this long never settles.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// A tick: whatever needs no time has happened after it.
+const TICK: Duration = Duration::from_millis(1);
+
+/// An installation and what surrounds it.
+pub struct World {
+    /// The repositories.
+    pub git: Git,
+    /// What stands between the engine and its API server.
+    pub rules: Rules,
+    /// The ledger.
+    pub ledger: Ledger,
+    server: ApiServer,
+    admin: kube::Client,
+    artifacts: Artifacts,
+    clock: Clock,
+    engine: Option<Running>,
+}
+
+struct Running {
+    routes: Routes,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl World {
+    /// Opens an installation in which nothing is declared yet, and starts its engine.
+    ///
+    /// # Errors
+    /// When a part does not open.
+    pub async fn open() -> Result<Self> {
+        let clock = clock()?;
+        let server = ApiServer::open(Options {
+            clock: clock.clone(),
+            crds: fixpoint_api_types::crds_with_file_sources(),
+            ..Options::memory()
+        })
+        .await
+        .context("could not open the API server")?;
+        let mut world = Self {
+            git: Git::default(),
+            rules: Rules::default(),
+            ledger: Ledger::in_memory([1; 32]),
+            admin: kube::Client::new(server.service(User::admin()), "default"),
+            server,
+            artifacts: Artifacts::in_memory(),
+            clock,
+            engine: None,
+        };
+        world.start()?;
+        Ok(world)
+    }
+
+    fn start(&mut self) -> Result<()> {
+        let door = Door::new(self.server.service(User::engine()), self.rules.clone());
+        let engine = Engine::new(Parts {
+            client: kube::Client::new(door, "default"),
+            stores: Arc::new(self.git.clone()),
+            ledger: self.ledger.clone(),
+            artifacts: self.artifacts.clone(),
+            clock: self.clock.clone(),
+            limits: Limits::default(),
+            artifact_url: "https://engine.example/artifacts".to_owned(),
+            local_folders: Vec::new(),
+            metrics: Metrics::default(),
+        })
+        .context("could not start the engine")?;
+        let routes = engine.routes();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let until = async move {
+            // A sender that is gone stops the engine too.
+            let _gone = stopped.await;
+        };
+        let task = tokio::spawn(engine.run(until));
+        self.engine = Some(Running { routes, stop, task });
+        Ok(())
+    }
+
+    /// Stops the engine as a person would, and starts another one on the same data.
+    ///
+    /// # Errors
+    /// When it does not stop or start.
+    pub async fn restart(&mut self) -> Result<()> {
+        let Running { routes: _, stop, task } = self.engine.take().context("no engine runs")?;
+        ensure!(stop.send(()).is_ok(), "the engine had ended by itself");
+        task.await.context("the engine failed")?;
+        self.start()
+    }
+
+    /// Stops the engine as a power cut would, wherever it is.
+    ///
+    /// # Errors
+    /// When no engine runs.
+    pub async fn crash(&mut self) -> Result<()> {
+        let Running { task, .. } = self.engine.take().context("no engine runs")?;
+        task.abort();
+        match task.await {
+            Err(ended) if ended.is_cancelled() => {}
+            _ => bail!("the engine had ended by itself"),
+        }
+        self.rules.open();
+        self.start()
+    }
+
+    /// Lets time pass.
+    pub async fn wait(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        tokio::time::sleep(TICK).await;
+    }
+
+    /// Lets time pass until nothing is written any more; tells when the last write was.
+    ///
+    /// # Errors
+    /// When writing never ends.
+    pub async fn settle(&self) -> Result<Duration> {
+        let began = Instant::now();
+        let mut last = self.pulse().await?;
+        let mut changed = began;
+        while changed.elapsed() < QUIET {
+            tokio::time::sleep(STEP).await;
+            let now = self.pulse().await?;
+            if now != last {
+                last = now;
+                changed = Instant::now();
+            }
+            ensure!(began.elapsed() < PATIENCE, "it is still busy after {PATIENCE:?}");
+        }
+        Ok(changed - began)
+    }
+
+    /// Changes with every write to the API server or the ledger.
+    async fn pulse(&self) -> Result<(String, u64)> {
+        let list = self.get("/api/v1/namespaces?limit=1").await?;
+        let revision = list["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        Ok((revision.to_owned(), self.ledger.size()))
+    }
+
+    /// What the engine's own API answers.
+    ///
+    /// # Errors
+    /// When no engine runs or the answer is no JSON.
+    pub async fn ask(&self, path: &str) -> Result<Value> {
+        let running = self.engine.as_ref().context("no engine runs")?;
+        let answer = running.routes.answer(&http::Method::GET, path, "", true).await;
+        serde_json::from_slice(answer.body()).context("the engine's answer is no JSON")
+    }
+
+    /// Reads from the API server as its administrator.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        self.send(http::Request::get(path), String::new()).await
+    }
+
+    /// As [`World::get`]; `None` where there is nothing.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn find(&self, path: &str) -> Result<Option<Value>> {
+        match self.get(path).await {
+            Ok(found) => Ok(Some(found)),
+            Err(err) => match err.downcast_ref::<kube::Error>() {
+                Some(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                _ => Err(err),
+            },
+        }
+    }
+
+    /// Applies an object as its administrator.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn apply(&self, path: &str, object: &Value) -> Result<Value> {
+        let request = http::Request::patch(format!("{path}?fieldManager=kubectl&force=true"))
+            .header("content-type", "application/apply-patch+yaml");
+        self.send(request, object.to_string()).await
+    }
+
+    /// Merges a patch as somebody with an editor.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn edit(&self, path: &str, patch: &Value) -> Result<Value> {
+        let request = http::Request::patch(format!("{path}?fieldManager=kubectl-edit"))
+            .header("content-type", "application/merge-patch+json");
+        self.send(request, patch.to_string()).await
+    }
+
+    /// Deletes an object as its administrator.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn delete(&self, path: &str) -> Result<Value> {
+        self.send(http::Request::delete(path), String::new()).await
+    }
+
+    async fn send(&self, request: http::request::Builder, body: String) -> Result<Value> {
+        let request = request.body(body.into_bytes()).context("the request is malformed")?;
+        Ok(self.admin.request::<Value>(request).await?)
+    }
+}
+
+/// A clock that goes as tokio's does.
+fn clock() -> Result<Clock> {
+    let beginning: Timestamp = BEGINNING.parse().context("the beginning is no time")?;
+    let began = Instant::now();
+    Ok(Arc::new(move || beginning + began.elapsed()))
+}
