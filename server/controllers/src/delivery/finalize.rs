@@ -4,7 +4,8 @@ use fixpoint_api_types::kustomization::DeletionPolicy;
 use fixpoint_base::Key;
 use fixpoint_plan::{DesiredSet, Plan, Policy, Verb, plan};
 
-use super::reconcile::{Run, engine_owned};
+use super::reconcile::Run;
+use super::scene::engine_owned;
 use super::{Kept, inventory, owner};
 use crate::looper::Next;
 use crate::world::Kind;

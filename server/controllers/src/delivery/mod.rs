@@ -5,6 +5,7 @@ mod desired;
 mod finalize;
 mod health;
 mod reconcile;
+mod scene;
 mod status;
 
 use std::collections::BTreeMap;
