@@ -29,32 +29,74 @@ fn a_yaml_bomb() {
         let items = vec![format!("*{below}"); 10].join(", ");
         bomb.push_str(&format!("{level}: &{level} [{items}]\n"));
     }
-    check(&[("deploy/bomb.yaml", &bomb)], "bomb.yaml", &expect![[r#""#]]);
+    check(
+        &[("deploy/bomb.yaml", &bomb)],
+        "bomb.yaml",
+        &expect![
+            "deploy/bomb.yaml:6: the document has too many values (the limit is 250000) (aliases count as what they stand for; split the document)"
+        ],
+    );
 }
 
 #[test]
 fn deeply_nested_yaml() {
     let deep = format!("{}{}", "[".repeat(20_000), "]".repeat(20_000));
-    check(&[("deploy/deep.yaml", &deep)], "deep.yaml", &expect![[r#""#]]);
+    check(
+        &[("deploy/deep.yaml", &deep)],
+        "deep.yaml",
+        &expect!["deploy/deep.yaml:1: recursion limit exceeded"],
+    );
 }
 
 #[test]
 fn yaml_that_is_broken_or_ambiguous() {
     let twice = format!("{}  state: other\n", config_map("twice", "one"));
-    check(&[("deploy/twice.yaml", &twice)], "twice.yaml", &expect![[r#""#]]);
-    check(&[("deploy/broken.yaml", "a: [b\n")], "broken.yaml", &expect![[r#""#]]);
+    check(
+        &[("deploy/twice.yaml", &twice)],
+        "twice.yaml",
+        &expect![[r#"deploy/twice.yaml:8: key "state" is there twice (remove one of the two)"#]],
+    );
+    check(
+        &[("deploy/broken.yaml", "a: [b\n")],
+        "broken.yaml",
+        &expect!["deploy/broken.yaml:1: unclosed bracket '['"],
+    );
 }
 
 #[test]
 fn a_kustomization_that_leads_nowhere() {
     let gone = "resources: [shop.yaml, kept.yaml, gone.yaml]\n";
-    check(&[("deploy/kustomization.yaml", gone)], "gone.yaml", &expect![[r#""#]]);
+    check(
+        &[("deploy/kustomization.yaml", gone)],
+        "gone.yaml",
+        &expect![[
+            r#"deploy/kustomization.yaml: field "resources" names "gone.yaml", which does not exist (add the file, or remove the entry)"#
+        ]],
+    );
     let out = "resources: [shop.yaml, kept.yaml, ../../../../etc]\n";
-    check(&[("deploy/kustomization.yaml", out)], "../../../../etc", &expect![[r#""#]]);
+    check(
+        &[("deploy/kustomization.yaml", out)],
+        "../../../../etc",
+        &expect![[
+            r#"deploy/kustomization.yaml: field "resources" names "../../../../etc", which does not exist (add the file, or remove the entry)"#
+        ]],
+    );
     let remote = "resources: [shop.yaml, kept.yaml, 'https://example.org/base?ref=v1']\n";
-    check(&[("deploy/kustomization.yaml", remote)], "example.org", &expect![[r#""#]]);
+    check(
+        &[("deploy/kustomization.yaml", remote)],
+        "example.org",
+        &expect![[
+            r#"deploy/kustomization.yaml: field "resources" names "https://example.org/base?ref=v1", which is not in the source (copy it into the source: a render never fetches)"#
+        ]],
+    );
     let circle = "resources: [shop.yaml, kept.yaml, ../deploy]\n";
-    check(&[("deploy/kustomization.yaml", circle)], "deploy", &expect![[r#""#]]);
+    check(
+        &[("deploy/kustomization.yaml", circle)],
+        "deploy",
+        &expect![[
+            r#"deploy/kustomization.yaml: field "resources" names "../deploy", which is a cycle (a kustomization cannot include a folder that includes it)"#
+        ]],
+    );
 }
 
 #[test]
@@ -68,7 +110,9 @@ fn an_invalid_object_next_to_valid_ones() {
         ("deploy/wrong.yaml", &wrong),
     ]);
     let text = scene.refused("Kustomization", "shop", "Not_A_Name");
-    expect![[r#""#]].assert_eq(&text);
+    expect![[r#"
+        ConfigMap/default/Not_A_Name: could not apply ConfigMap/default/Not_A_Name: it is not valid: ConfigMap "Not_A_Name" is invalid: metadata.name: Invalid value: "Not_A_Name": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*') (correct the manifest in the source)
+        ConfigMap/default/wrong: could not apply ConfigMap/default/wrong: it is not valid: ConfigMap "wrong" is invalid: data[state]: Invalid value: [1,2]: must be a string (correct the manifest in the source)"#]].assert_eq(&text);
     // The valid ones are applied all the same.
     scene.engine.api().wait("ConfigMap", "shop-new", "be there", |_| true);
     scene.last_good_stays();
@@ -86,7 +130,8 @@ fn a_kind_that_nobody_knows() {
     scene.shop.remove("deploy/kept.yaml");
     scene.shop.commit_as("and something less");
     let text = scene.refused("Kustomization", "shop", "Whatever");
-    expect![[r#""#]].assert_eq(&text);
+    expect!["Whatever/default/w: waits for the definition of Whatever.example.org/v1"]
+        .assert_eq(&text);
     // While something wanted cannot even be tried, nothing is pruned.
     scene.last_good_stays();
     scene.shop.remove("deploy/unknown.yaml");
@@ -101,11 +146,17 @@ fn paths_that_are_missing_or_empty() {
     let api = scene.engine.api();
     api.apply(&delivery("shop", "shop", "./nowhere"));
     let text = scene.refused("Kustomization", "shop", "nowhere");
-    expect![[r#""#]].assert_eq(&text);
+    expect![[
+        r#"there is no folder "./nowhere" in the source (correct the path, or add the folder)"#
+    ]]
+    .assert_eq(&text);
     scene.last_good_stays();
     api.apply(&delivery("shop", "shop", "../../etc"));
     let text = scene.refused("Kustomization", "shop", "etc");
-    expect![[r#""#]].assert_eq(&text);
+    expect![[
+        r#"path "../../etc" leads out of the source (give a path below the root of the source)"#
+    ]]
+    .assert_eq(&text);
     scene.last_good_stays();
 
     // A folder that suddenly delivers nothing is asked about, not obeyed.
@@ -113,7 +164,7 @@ fn paths_that_are_missing_or_empty() {
     scene.shop.git(&["rm", "--quiet", "-r", "deploy"]);
     scene.shop.commit(&[("deploy/.gitkeep", "")]);
     let text = scene.refused("Kustomization", "shop", "[ack ");
-    expect![[r#""#]].assert_eq(&text);
+    expect!["2 deletions held: the rendering is empty; acknowledge ACK [ack ACK]"].assert_eq(&text);
     scene.last_good_stays();
     scene.mends();
 }
@@ -126,7 +177,7 @@ fn two_deliveries_that_want_the_same_object() {
     scene.neighbour.commit(&[("thief/shop.yaml", &config_map("shop", "stolen"))]);
     api.apply(&delivery("thief", "neighbour", "./thief"));
     let text = scene.refused("Kustomization", "thief", "ConfigMap/default/shop");
-    expect![[r#""#]].assert_eq(&text);
+    expect!["ConfigMap/default/shop: belongs to Kustomization/default/shop"].assert_eq(&text);
     scene.last_good_stays();
     // The thief goes away, and takes nothing with it that is not its own.
     let path = "/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/default/kustomizations/thief";
@@ -147,7 +198,7 @@ fn deliveries_that_wait_for_each_other() {
     api.apply(&after("two", "three"));
     api.apply(&after("three", "shop"));
     let text = scene.refused("Kustomization", "shop", "circle");
-    expect![[r#""#]].assert_eq(&text);
+    expect!["the dependencies go round in a circle: default/shop → default/two → default/three → default/shop"].assert_eq(&text);
     scene.refused("Kustomization", "two", "circle");
     scene.refused("Kustomization", "three", "circle");
     scene.last_good_stays();
@@ -165,7 +216,7 @@ fn a_run_that_would_delete_most_of_what_there_is_asks_first() {
     scene.shop.remove("deploy/many.yaml");
     let commit = scene.shop.commit_as("fewer");
     let text = scene.refused("Kustomization", "shop", "[ack ");
-    expect![[r#""#]].assert_eq(&text);
+    expect!["24 deletions held: more than 20 objects, more than 10 % of 26 objects; acknowledge ACK [ack ACK]"].assert_eq(&text);
     for name in &names {
         assert!(scene.engine.api().get("ConfigMap", name).is_some(), "{name} was pruned");
     }

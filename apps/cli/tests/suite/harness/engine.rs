@@ -23,11 +23,8 @@ impl Engine {
     /// Starts the process; does not wait for anything.
     #[track_caller]
     pub fn spawn(mut command: Command, data_dir: &Path) -> Self {
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let out = Heard::from(child.stdout.take().expect("it is piped"));
         let err = Heard::from(child.stderr.take().expect("it is piped"));
         Self { child, data_dir: data_dir.to_owned(), out, err, api: None }
@@ -93,7 +90,7 @@ impl Engine {
         (status, self.finish())
     }
 
-    /// Ends it at once, as a power cut would.
+    /// Ends it at once, as a power cut would, and hands out what it logged.
     #[track_caller]
     pub fn kill(mut self) -> String {
         self.child.kill().expect("its own child");
@@ -145,13 +142,14 @@ impl Drop for Engine {
 }
 
 /// What a pipe has said so far. Pipes, not files: a limit on file sizes must not bind the log.
-struct Heard {
+pub struct Heard {
     text: Arc<Mutex<Vec<u8>>>,
     reading: Option<JoinHandle<()>>,
 }
 
 impl Heard {
-    fn from(pipe: impl Read + Send + 'static) -> Self {
+    /// Listens to a pipe until it closes.
+    pub fn from(pipe: impl Read + Send + 'static) -> Self {
         let text = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&text);
         let reading = std::thread::spawn(move || {
@@ -172,5 +170,11 @@ impl Heard {
         if let Some(reading) = self.reading.take() {
             reading.join().expect("reading does not panic");
         }
+    }
+
+    /// Everything that was said, once the pipe is closed.
+    pub fn finished(mut self) -> String {
+        self.finish();
+        self.text()
     }
 }

@@ -4,11 +4,13 @@
 //! reaches them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Engine;
+use super::engine::Heard;
+use super::{Engine, PATIENCE};
 
 /// A folder that stands for a person's home.
 pub struct Home {
@@ -91,7 +93,7 @@ impl Home {
     /// Runs a command to its end.
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Said {
-        Said::of(self.command(args).output().expect("the binary runs"))
+        Said::of(self.command(args))
     }
 
     /// Runs a command and expects an exit code.
@@ -122,13 +124,27 @@ pub struct Said {
 }
 
 impl Said {
-    /// Reads an output.
-    pub fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+    /// Runs a command; one that does not end is killed, and fails the test.
+    #[track_caller]
+    pub fn of(mut command: Command) -> Self {
+        let said = format!("{:?}", command.get_args().collect::<Vec<_>>());
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the binary runs");
+        let out = Heard::from(child.stdout.take().expect("it is piped"));
+        let err = Heard::from(child.stderr.take().expect("it is piped"));
+        let began = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("its own child") {
+                break status;
+            }
+            if began.elapsed() > PATIENCE {
+                child.kill().expect("its own child");
+                child.wait().expect("its own child");
+                panic!("fixpoint {said} did not end: {} {}", out.finished(), err.finished());
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        Self { code: status.code().unwrap_or(-1), out: out.finished(), err: err.finished() }
     }
 
     /// Standard output as JSON.

@@ -6,16 +6,16 @@ mod home;
 mod scene;
 mod text;
 
-pub use api::{Answer, Api};
+pub use api::Api;
 pub use engine::Engine;
 pub use home::{Home, Said};
 pub use scene::{Scene, config_map, delivery, source};
-pub use text::{condition, message, plain, ready, random};
+pub use text::{condition, message, plain, random, ready};
 
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up. Generous: machines of others are slow.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Looks until there is something to see.
 #[track_caller]

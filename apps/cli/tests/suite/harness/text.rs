@@ -29,6 +29,7 @@ pub fn plain(text: &str, names: &[(&str, &str)]) -> String {
     }
     text = replace_after(&text, "127.0.0.1:", "PORT", |c| c.is_ascii_digit());
     text = replace_after(&text, "sha1:", "ID", |c| c.is_ascii_hexdigit());
+    text = replace_after(&text, "acknowledge ", "ACK", |c| c.is_ascii_hexdigit());
     replace_after(&text, "[ack ", "ACK", |c| c.is_ascii_hexdigit())
 }
 

@@ -1,0 +1,110 @@
+//! A ledger that somebody changed: every byte counts, the engine does not start on it, and the
+//! error names what is wrong.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fixpoint_fixture::Repo;
+
+use crate::harness::{Home, Scene};
+
+/// The files that make up the ledger.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A home with a ledger of some length, and the repositories that its sources follow.
+fn stopped() -> (Home, [Repo; 2]) {
+    let scene = Scene::new();
+    scene.last_good_stays();
+    let Scene { engine, home, shop, neighbour } = scene;
+    let (status, logs) = engine.stop();
+    assert!(status.success(), "{logs}");
+    assert_eq!(home.verify_offline().code, 0);
+    (home, [shop, neighbour])
+}
+
+#[test]
+fn one_changed_byte_is_found_wherever_it_is() {
+    let (home, _repositories) = stopped();
+    let ledger = home.data_dir().join("ledger");
+    let mut refused = 0;
+    for path in files(&ledger) {
+        let good = fs::read(&path).unwrap();
+        let name = path.strip_prefix(&ledger).unwrap().display().to_string();
+        if good.is_empty() {
+            continue;
+        }
+        for at in [good.len() / 2, good.len() - 1] {
+            let mut bad = good.clone();
+            bad[at] ^= 0x01;
+            fs::write(&path, &bad).unwrap();
+            let said = home.verify_offline();
+            assert_eq!(said.code, 1, "{name} at {at} of {}: {said:#?}", good.len());
+            assert!(said.err.starts_with("error: "), "{name}: {said:#?}");
+            assert!(said.out.contains("! ") || said.err.contains("because"), "{name}: {said:#?}");
+        }
+        let said = home.run(&["up", "--listen", "127.0.0.1:0", "-f", "/dev/null/x"]);
+        // Whether it starts or not, it ends here: the manifest is not there.
+        refused += i32::from(said.code == 1);
+        fs::write(&path, &good).unwrap();
+    }
+    assert!(refused > 0);
+    assert_eq!(home.verify_offline().code, 0);
+}
+
+#[test]
+fn the_engine_does_not_start_on_a_ledger_that_was_changed() {
+    let (home, _repositories) = stopped();
+    let ledger = home.data_dir().join("ledger");
+    let mut tried = Vec::new();
+    for path in files(&ledger) {
+        let name = path.strip_prefix(&ledger).unwrap().display().to_string();
+        // What the tail still has, tiles and bundles are made from again.
+        let is_edge = name == "checkpoint" || name.starts_with("tail/");
+        let good = fs::read(&path).unwrap();
+        if !is_edge || good.len() < 2 {
+            continue;
+        }
+        let mut bad = good.clone();
+        bad[good.len() / 2] ^= 0x10;
+        fs::write(&path, &bad).unwrap();
+        println!("{name}");
+        let said = home.run(&["up", "--listen", "127.0.0.1:0"]);
+        assert_eq!(said.code, 1, "{name}: {said:#?}");
+        assert!(said.err.contains("error: could not open the ledger in "), "{name}: {said:#?}");
+        assert!(said.err.contains("because "), "{name}: {said:#?}");
+        assert_eq!(said.out, "", "{name}");
+        fs::write(&path, &good).unwrap();
+        tried.push(name);
+    }
+    assert!(tried.len() > 1, "{tried:?}");
+    // Nothing of that changed anything.
+    assert_eq!(home.verify_offline().code, 0);
+    home.up().stop();
+}
+
+#[test]
+fn a_ledger_that_lost_its_end_is_not_taken_for_a_whole_one() {
+    let (home, _repositories) = stopped();
+    let data = home.data_dir();
+    let tail = files(&data.join("ledger").join("tail"));
+    for path in &tail {
+        let good = fs::read(path).unwrap();
+        fs::write(path, &good[..good.len() / 2]).unwrap();
+    }
+    let said = home.verify_offline();
+    assert_eq!(said.code, 1, "{said:#?}");
+    let said = home.run(&["up", "--listen", "127.0.0.1:0"]);
+    assert_eq!(said.code, 1, "{said:#?}");
+    assert!(said.err.contains("ledger"), "{said:#?}");
+}
