@@ -165,7 +165,8 @@ impl Draft<'_> {
         self.keep_server_fields(old, &mut new);
         self.complete(Some(old), &mut new)?;
         self.count_generation(old, &mut new);
-        if without_bookkeeping(old) == without_bookkeeping(&new) && !self.applied {
+        let same = without_bookkeeping(old) == without_bookkeeping(&new);
+        if same && !self.applied && !self.brings_owners(old, &new) {
             return Ok(old.clone());
         }
         self.check(Some(old), &new)?;
@@ -223,6 +224,14 @@ impl Draft<'_> {
         new
     }
 
+    /// Whether a client states who owns what, other than it is on record: that is how fields are
+    /// taken over. Only the main endpoint listens to it, and what says nothing changes nothing.
+    fn brings_owners(&self, old: &Value, new: &Value) -> bool {
+        let stated = new["metadata"].get("managedFields").filter(|fields| !fields.is_null());
+        self.target.subresource.is_none()
+            && stated.is_some_and(|fields| *fields != old["metadata"]["managedFields"])
+    }
+
     fn keep_server_fields(&self, old: &Value, new: &mut Value) {
         let Some(metadata) = new.get_mut("metadata").and_then(Value::as_object_mut) else { return };
         for field in SERVER_FIELDS.into_iter().chain(["resourceVersion", "generateName"]) {
@@ -231,19 +240,6 @@ impl Draft<'_> {
                 None => metadata.remove(field),
             };
         }
-        if self.applied {
-            return;
-        }
-        // An explicit empty list is how a client asks to forget who owns what.
-        let forget = metadata.get("managedFields").is_some_and(|fields| {
-            fields.as_array().is_some_and(|fields| {
-                fields.iter().all(|field| field.as_object().is_some_and(Map::is_empty))
-            })
-        });
-        match old["metadata"].get("managedFields") {
-            Some(fields) if !forget => metadata.insert("managedFields".to_owned(), fields.clone()),
-            _ => metadata.remove("managedFields"),
-        };
     }
 
     /// Prunes and sets defaults.

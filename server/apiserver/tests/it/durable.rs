@@ -210,7 +210,9 @@ fn writes_until_killed() {
                 async move {
                     let response = world.ask(&crate::support::Asked::parse(&line)).await;
                     assert_eq!(response.status(), 201);
-                    writeln!(std::io::stderr(), "answered m{n}").unwrap();
+                    // One write, so that the kill cannot cut a line in two.
+                    let line = format!("answered m{n}\n");
+                    std::io::stderr().write_all(line.as_bytes()).unwrap();
                 }
             });
             futures::future::join_all(writes).await;
