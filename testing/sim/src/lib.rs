@@ -16,7 +16,8 @@
 //! | `git outage N times`, `git slow 90s`, `git password P\|none`, `git shallow`, `git whole` | how the server answers |
 //! | `source NAME OPTION…`, `deliver NAME OPTION…` | declares a source or a delivery |
 //! | `settle [within 1s]`, `wait 10m` | time passes: until nothing is written any more, or so long |
-//! | `create`, `delete`, `drift`, `label`, `annotate`, `stick`, `unstick`, `status-ready` | what people and controllers do to objects |
+//! | `drift OBJECT [by=MANAGER] KEY=VALUE…` | somebody changes an object: with `kubectl edit`, or as a controller |
+//! | `create`, `delete`, `label`, `annotate`, `stick`, `unstick`, `status-ready` | what people and controllers do to objects |
 //! | `suspend`, `resume`, `reconcile`, `ack` | what people do to sources and deliveries |
 //! | `apiserver outage N times`, `apiserver freeze OBJECT`, `apiserver open` | the way to the API server |
 //! | `restart`, `crash` | another engine on the same data, after a stop or a power cut |

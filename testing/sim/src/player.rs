@@ -21,6 +21,8 @@ const REPOSITORY: &str = "shop";
 const REQUESTED: &str = "reconcile.fluxcd.io/requestedAt";
 /// A finalizer that nobody takes off but the script.
 const STUCK: &str = "example.org/stuck";
+/// Who put it there, and who writes the status of custom resources.
+const CONTROLLER: &str = "widget-controller";
 
 /// Plays one script.
 pub struct Player {
@@ -173,19 +175,22 @@ impl Player {
             ("create", [made]) => world.apply(&path, &kinds::object(made)?).await,
             ("delete", [_]) => world.delete(&path).await,
             ("drift", [_, values @ ..]) => {
-                let values = pairs(values)?;
-                let (field, value) =
-                    kinds::content(place.kind, &values)?.context("it has nothing")?;
-                world.edit(&path, &json!({field: value})).await
+                let (by, values): (Vec<_>, Vec<_>) =
+                    pairs(values)?.into_iter().partition(|(key, _)| *key == "by");
+                let manager = by.first().map_or("kubectl-edit", |(_, manager)| *manager);
+                let content = kinds::content(place.kind, &values)?;
+                let (field, value) = content.context("it has nothing to change")?;
+                world.merge(&path, &json!({field: value}), manager).await
             }
             ("label", [_, values @ ..]) => self.mark(place, "labels", values).await,
             ("annotate", [_, values @ ..]) => self.mark(place, "annotations", values).await,
             ("status-ready", [_, truth, message @ ..]) => {
                 let status = self.ready(place, truth, &message.join(" ")).await?;
-                world.edit(&format!("{path}/status"), &json!({"status": status})).await
+                let patch = json!({"status": status});
+                world.merge(&format!("{path}/status"), &patch, CONTROLLER).await
             }
-            ("stick", [_]) => world.edit(&path, &finalizers(&[STUCK])).await,
-            ("unstick", [_]) => world.edit(&path, &finalizers(&[])).await,
+            ("stick", [_]) => world.merge(&path, &finalizers(&[STUCK]), CONTROLLER).await,
+            ("unstick", [_]) => world.merge(&path, &finalizers(&[]), CONTROLLER).await,
             ("suspend" | "resume", [_]) => {
                 world.edit(&path, &json!({"spec": {"suspend": verb == "suspend"}})).await
             }

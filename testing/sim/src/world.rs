@@ -214,7 +214,15 @@ impl World {
     /// # Errors
     /// When it refuses.
     pub async fn edit(&self, path: &str, patch: &Value) -> Result<Value> {
-        let request = http::Request::patch(format!("{path}?fieldManager=kubectl-edit"))
+        self.merge(path, patch, "kubectl-edit").await
+    }
+
+    /// Merges a patch under the name of a manager.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn merge(&self, path: &str, patch: &Value, manager: &str) -> Result<Value> {
+        let request = http::Request::patch(format!("{path}?fieldManager={manager}"))
             .header("content-type", "application/merge-patch+json");
         self.send(request, patch.to_string()).await
     }
