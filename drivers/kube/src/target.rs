@@ -1,6 +1,6 @@
 //! A Kubernetes API server as a target: observe, perform, preview.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use fixpoint_base::{Digest, Gvk, Key, Secret};
 use fixpoint_health::State;
 use fixpoint_ledger::Permit;
 use fixpoint_plan::order::is_definition;
-use fixpoint_plan::{FIELD_MANAGER, Hold, Id, Live, LiveObject, LiveSet, Plan, Step, Verb};
+use fixpoint_plan::{FIELD_MANAGER, Hold, Id, Live, LiveObject, LiveSet, Plan, Scopes, Step, Verb};
 use futures::{StreamExt, stream};
 use http::{Method, StatusCode};
 use kube::Client;
@@ -365,6 +365,22 @@ impl KubeTarget {
             // JSON is YAML.
             body: desired.to_string().into_bytes(),
         })
+    }
+
+    /// Which of these kinds have no namespace here; one that is not known here is left out.
+    ///
+    /// # Errors
+    /// When the server cannot say what it serves: a wrong name must not be guessed.
+    pub async fn scopes(&self, kinds: &BTreeSet<Gvk>) -> Result<Scopes, TargetError> {
+        let mut scopes = Scopes::default();
+        for gvk in kinds {
+            match self.kind(gvk).await {
+                Ok(kind) if !kind.namespaced => scopes.insert_cluster(&gvk.group, &gvk.kind),
+                Ok(_) | Err(TargetError::UnknownKind { .. }) => {}
+                Err(err) => return Err(err),
+            }
+        }
+        Ok(scopes)
     }
 
     pub(crate) async fn kind(&self, gvk: &Gvk) -> Result<Kind, TargetError> {

@@ -18,6 +18,7 @@ use crate::inventory::Id;
 use crate::names;
 use crate::order::{self, Stage};
 use crate::owner::Owner;
+use crate::scope::Scopes;
 
 /// What a desired set is made with.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,8 @@ pub struct Options<'a> {
     pub limits: &'a Limits,
     /// Keys the digests of Secrets.
     pub secret_key: &'a [u8],
+    /// Which kinds have no namespace, whatever the rendering says.
+    pub scopes: &'a Scopes,
 }
 
 /// One object that a delivery wants.
@@ -220,6 +223,7 @@ fn admit(
     seen: &mut BTreeMap<Id, usize>,
     options: Options<'_>,
 ) -> Result<Wanted, Problem> {
+    options.scopes.settle_object(&mut object);
     let key = checked_key(&object, place)?;
     if let Some(first) = seen.get(&Id::from(&key)) {
         return Err(Problem::Duplicate { key: Box::new(key), first: *first, place });

@@ -7,6 +7,7 @@ use fixpoint_base::{Class, Classified, Gvk, Key};
 use serde::{Deserialize, Serialize};
 
 use crate::names;
+use crate::scope::Scopes;
 
 /// What an object is, whatever version it is written in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +113,17 @@ impl Inventory {
             }
         }
         (inventory, bad)
+    }
+
+    /// The same objects, each under its one name: an entry that was written with a namespace for a
+    /// kind that has none names the object without it.
+    #[must_use]
+    pub fn settled(&self, scopes: &Scopes) -> Self {
+        let mut settled = Self::new();
+        for key in self.keys() {
+            settled.insert(&scopes.settle(key));
+        }
+        settled
     }
 
     /// Writes the entries of a status, sorted by what they name.

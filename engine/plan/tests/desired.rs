@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
 use fixpoint_base::{Chain, Classified, Limits};
-use fixpoint_plan::{DesiredSet, Options, Owner, Problem};
+use fixpoint_plan::{DesiredSet, Options, Owner, Problem, Scopes};
 use serde_json::{Value, json};
 
 fn make(objects: Vec<Value>, limits: &Limits) -> (DesiredSet, Vec<Problem>) {
@@ -18,6 +18,7 @@ fn make(objects: Vec<Value>, limits: &Limits) -> (DesiredSet, Vec<Problem>) {
         common_annotations: &annotations,
         limits,
         secret_key: b"key",
+        scopes: &Scopes::default(),
     };
     DesiredSet::new(&Owner::kustomization("flux-system", "apps"), objects, options)
 }
@@ -146,4 +147,40 @@ fn order_of_rendering_does_not_matter() {
     let (one, two) = (make(objects, &Limits::default()).0, make(reversed, &Limits::default()).0);
     assert_eq!(one, two);
     assert_eq!(one.digest(), two.digest());
+}
+
+#[test]
+fn a_kind_without_namespace_has_one_name_however_it_is_written() {
+    use fixpoint_base::{Gvk, Key};
+    use fixpoint_plan::Inventory;
+    let mut scopes = Scopes::default();
+    scopes.learn(&[serde_json::json!({
+        "kind": "CustomResourceDefinition",
+        "spec": {"scope": "Cluster", "group": "x.example", "names": {"kind": "Wide"}},
+    })]);
+    let wide = |namespace| Key::new(Gvk::new("x.example", "v1", "Wide"), namespace, "one");
+    let near = Key::new(Gvk::new("x.example", "v1", "Near"), "default", "one");
+    let mut inventory = Inventory::new();
+    inventory.insert(&wide("default"));
+    inventory.insert(&near);
+    let settled = inventory.settled(&scopes);
+    assert!(settled.contains(&wide("")) && !settled.contains(&wide("default")));
+    assert!(settled.contains(&near));
+
+    let object = serde_json::json!({"apiVersion": "x.example/v1", "kind": "Wide",
+        "metadata": {"name": "one", "namespace": "default"}});
+    let (none, limits) = (Default::default(), fixpoint_base::Limits::default());
+    let options = fixpoint_plan::Options {
+        revision: "r",
+        common_labels: &none,
+        common_annotations: &none,
+        limits: &limits,
+        secret_key: b"key",
+        scopes: &scopes,
+    };
+    let owner = fixpoint_plan::Owner::kustomization("a", "b");
+    let (desired, problems) = fixpoint_plan::DesiredSet::new(&owner, vec![object], options);
+    assert!(problems.is_empty());
+    assert_eq!(desired.objects()[0].key, wide(""));
+    assert!(desired.objects()[0].object["metadata"].get("namespace").is_none());
 }

@@ -15,7 +15,7 @@ use expect_test::{Expect, expect};
 use fixpoint_base::{Digest, Gvk, Key, Limits};
 use fixpoint_plan::{
     Applied, Controls, DesiredSet, Id, Inventory, Live, LiveObject, LiveSet, Memory, Options,
-    Owner, Plan, PlanForm, Policy, Ssa, plan,
+    Owner, Plan, PlanForm, Policy, Scopes, Ssa, plan,
 };
 use serde_json::{Value, json};
 
@@ -78,6 +78,7 @@ fn desired(objects: Vec<Value>) -> (DesiredSet, Vec<fixpoint_plan::Problem>) {
         common_annotations: &none,
         limits: &limits,
         secret_key: b"key",
+        scopes: &Scopes::default(),
     };
     DesiredSet::new(&us(), objects, options)
 }

@@ -2,11 +2,13 @@
 //!
 //! Rendering is work for a thread that may block; it is done once for equal inputs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fixpoint_api_types::KustomizationSpec;
 use fixpoint_api_types::kustomization::Selector as DeclaredSelector;
-use fixpoint_base::{Digest, canonical};
+use fixpoint_base::{Digest, Gvk, canonical};
+use fixpoint_driver_kube::TargetError;
 use fixpoint_plan::{DesiredSet, Options, Owner};
 use fixpoint_render::{Image, Overlay, Patch, RenderError, Selector};
 use fixpoint_source::Tree;
@@ -25,7 +27,8 @@ pub fn key(tree: &Digest, revision: &str, spec: &KustomizationSpec) -> Digest {
     ])
 }
 
-/// Renders and makes the desired set. The ledger index is filled in by the caller.
+/// Renders, settles the names with the target, and makes the desired set. The ledger index is
+/// filled in by the caller.
 pub async fn render(
     ctx: &Context,
     key: Digest,
@@ -33,12 +36,23 @@ pub async fn render(
     owner: Owner,
     revision: String,
     spec: KustomizationSpec,
-) -> Result<Rendered, RenderError> {
-    let limits = ctx.limits.clone();
-    let secret_key = ctx.secret_key.clone();
-    let work = move || {
-        let path = spec.path.clone().unwrap_or_default();
-        let rendered = fixpoint_render::render(&tree, &path, &overlay(&spec), &limits)?;
+) -> Result<Rendered, Failed> {
+    let (limits, shape) = (ctx.limits.clone(), spec.clone());
+    let objects = blocking(move || {
+        let path = shape.path.clone().unwrap_or_default();
+        fixpoint_render::render(&tree, &path, &overlay(&shape), &limits)
+    })
+    .await
+    .map_err(Failed::Render)?
+    .objects;
+
+    let kinds = objects.iter().filter_map(Gvk::of).collect();
+    let known = ctx.target.scopes(&kinds).await.map_err(Failed::Target)?;
+    let mut scopes = known.clone();
+    scopes.learn(&objects);
+
+    let (limits, secret_key) = (ctx.limits.clone(), ctx.secret_key.clone());
+    let (desired, problems) = blocking(move || {
         let metadata = spec.common_metadata.unwrap_or_default();
         let options = Options {
             revision: &revision,
@@ -46,13 +60,39 @@ pub async fn render(
             common_annotations: &metadata.annotations,
             limits: &limits,
             secret_key: secret_key.expose("keys the digests of rendered Secrets"),
+            scopes: &scopes,
         };
-        let (desired, problems) = DesiredSet::new(&owner, rendered.objects, options);
-        Ok(Rendered { key, desired: Arc::new(desired), problems: Arc::new(problems), index: 0 })
-    };
+        DesiredSet::new(&owner, objects, options)
+    })
+    .await;
+    Ok(Rendered {
+        key,
+        scopes: known,
+        desired: Arc::new(desired),
+        problems: Arc::new(problems),
+        index: 0,
+    })
+}
+
+/// Why there is no desired set.
+#[derive(Debug)]
+pub enum Failed {
+    /// What the source says cannot be rendered.
+    Render(RenderError),
+    /// The target did not say which kinds have a namespace.
+    Target(TargetError),
+}
+
+/// The kinds that a desired set names.
+pub fn kinds(desired: &DesiredSet) -> BTreeSet<Gvk> {
+    desired.objects().iter().map(|wanted| wanted.key.gvk.clone()).collect()
+}
+
+/// Runs what takes long where blocking is allowed. A panic goes on in the run that asked; the
+/// looper isolates it to this object.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        // A panic while rendering is ours to answer for; the looper isolates it to this object.
+        Ok(done) => done,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
     }
 }

@@ -42,6 +42,7 @@ pub async fn finalize(run: &Run<'_>, kept: &mut Kept) -> Option<Next> {
 /// Says what is still there, if anything is.
 async fn take_down(run: &Run<'_>, kept: &mut Kept) -> Result<(), String> {
     let inventory = inventory(&run.delivery.status.clone().unwrap_or_default());
+    let inventory = run.settled(inventory).await.map_err(|said| said.message().to_owned())?;
     if inventory.is_empty() {
         return Ok(());
     }

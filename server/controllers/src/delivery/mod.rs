@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fixpoint_base::Digest;
-use fixpoint_plan::{DesiredSet, Inventory, Memory, Owner, Problem};
+use fixpoint_plan::{DesiredSet, Entry, Inventory, Memory, Owner, Problem, Scopes};
 use tokio::time::Instant;
 
 pub use reconcile::{Preview, preview, reconcile};
@@ -40,6 +40,8 @@ pub struct Kept {
 #[derive(Clone)]
 struct Rendered {
     key: Digest,
+    /// Which kinds have no namespace, as the target said when it was made.
+    scopes: Scopes,
     desired: Arc<DesiredSet>,
     problems: Arc<Vec<Problem>>,
     /// The ledger's index of the render entry.
@@ -71,12 +73,12 @@ fn owner(name: &Named) -> Owner {
 /// Reads the inventory of a status. An entry that cannot be read names nothing and is kept as it
 /// is by nobody: nothing is deleted on its word.
 fn inventory(status: &fixpoint_api_types::KustomizationStatus) -> Inventory {
-    let mut inventory = Inventory::new();
-    for entry in status.inventory.iter().flat_map(|inventory| &inventory.entries) {
-        match entry.key() {
-            Some(key) => inventory.insert(&key),
-            None => tracing::warn!(entry = entry.id, "an inventory entry cannot be read"),
-        }
+    let entries = status.inventory.iter().flat_map(|inventory| &inventory.entries);
+    let entries: Vec<Entry> =
+        entries.map(|entry| Entry { id: entry.id.clone(), v: entry.v.clone() }).collect();
+    let (inventory, unreadable) = Inventory::from_entries(&entries);
+    for bad in unreadable {
+        tracing::warn!(entry = bad.id, error = %bad, "an inventory entry cannot be read");
     }
     inventory
 }

@@ -140,7 +140,6 @@ impl Run<'_> {
         Ok(Said::Applied { facts: Box::new(facts), checked })
     }
 
-
     /// Carries the plan out: the inventory is widened before, so that a crash orphans nothing,
     /// and the intent is on record before the first change.
     async fn apply(
