@@ -126,12 +126,14 @@ fn a_kind_that_nobody_knows() {
     let scene = Scene::new();
     let unknown = "apiVersion: example.org/v1\nkind: Whatever\n\
         metadata: {name: w, namespace: default}\n";
-    scene.shop.commit(&[("deploy/unknown.yaml", unknown)]);
+    scene.shop.write(&[("deploy/unknown.yaml", unknown)]);
     scene.shop.remove("deploy/kept.yaml");
-    scene.shop.commit_as("and something less");
+    scene.shop.commit_as("something unknown, and something less");
     let text = scene.refused("Kustomization", "shop", "Whatever");
-    expect!["Whatever/default/w: waits for the definition of Whatever.example.org/v1"]
-        .assert_eq(&text);
+    expect![[r#"
+        ConfigMap/default/shop-kept: not everything could be applied
+        Whatever/default/w: waits for the definition of Whatever.example.org/v1"#]]
+    .assert_eq(&text);
     // While something wanted cannot even be tried, nothing is pruned.
     scene.last_good_stays();
     scene.shop.remove("deploy/unknown.yaml");

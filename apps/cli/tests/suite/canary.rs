@@ -117,7 +117,8 @@ fn secrets_show_nowhere_but_where_they_were_put() {
         let live = api.get("Secret", "delivered")?.to_string();
         patched.canary.scan_bytes(live.as_bytes()).is_empty().then_some(())
     });
-    // A URL with credentials is refused; the object that carries it is deleted again.
+    // A URL with credentials is refused; the object that carries it is deleted again. Only a
+    // reading of the object itself repeats what somebody wrote into its spec.
     let encoded = url.canary.secret().replace('+', "%2B");
     api.apply(&source("leaky", &format!("https://ann:{encoded}@127.0.0.1:9/x")));
     api.wait("GitRepository", "leaky", "be refused", |object| ready(object) == "False");
