@@ -1,0 +1,323 @@
+//! Gathers what a plan is made from: the rendering of the source's artifact, what is live, what is
+//! recorded as ours, and what this delivery may do.
+//!
+//! Each step ends the run early with what it has to say. Nothing here changes a target.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fixpoint_api_types::kustomization::SourceKind;
+use fixpoint_api_types::names::{annotations, reasons};
+use fixpoint_api_types::{KustomizationStatus, unsupported_fields};
+use fixpoint_base::{Chain, Classified as _, Digest, Key, object};
+use fixpoint_driver_kube::TargetError;
+use fixpoint_plan::{DesiredSet, Id, Inventory, Live, LiveSet, Owner, Plan, Policy, plan};
+use fixpoint_render::RenderError;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::reconcile::Run;
+use super::status::{self, Said};
+use super::{Kept, Rendered, desired, inventory, owner};
+use crate::looper::Named;
+use crate::record::Rendering;
+use crate::stage::StageName;
+use crate::world::{self, Kind};
+
+/// Everything that a plan is made from.
+pub(super) struct Scene {
+    pub revision: String,
+    pub rendered: Rendered,
+    pub live: LiveSet,
+    pub inventory: Inventory,
+    pub policy: Policy,
+}
+
+impl Run<'_> {
+    /// Gathers what a plan is made from; each step ends the run early with what it has to say.
+    pub async fn scene(&self, kept: &mut Kept) -> Result<Scene, Said> {
+        self.check_fields()?;
+        self.check_dependencies()?;
+        let (revision, rendered) = self.rendered(kept).await?;
+        let inventory = self.settled(inventory(&self.status_before())).await?;
+        let live = self.observe(&rendered.desired, &inventory).await;
+        let policy = self.policy(&rendered.desired, &live);
+        Ok(Scene { revision, rendered, live, inventory, policy })
+    }
+
+    pub fn plan(&self, scene: &Scene, kept: &Kept) -> Plan {
+        let Scene { revision: _, rendered, live, inventory, policy } = scene;
+        plan(&owner(self.name), &rendered.desired, live, inventory, policy, &kept.memory)
+    }
+
+    pub fn status_before(&self) -> KustomizationStatus {
+        self.delivery.status.clone().unwrap_or_default()
+    }
+
+    /// Fields that would change what is delivered, or where, refuse the delivery until they are
+    /// acted on.
+    fn check_fields(&self) -> Result<(), Said> {
+        let refused: Vec<&str> = unsupported_fields(&self.delivery.spec)
+            .into_iter()
+            .filter(|field| !status::NOTED_FIELDS.contains(field))
+            .collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let plural = if refused.len() == 1 { "is" } else { "are" };
+        Err(Said::Stalled {
+            reason: "UnsupportedField",
+            message: format!("{} {plural} not supported yet; remove to go on", refused.join(", ")),
+        })
+    }
+
+    fn check_dependencies(&self) -> Result<(), Said> {
+        let world = &self.ctx.world;
+        let circle = world::cycle(self.name, |at| {
+            world
+                .get(Kind::Delivery, at)
+                .map(|object| world::dependencies_of(at, &object))
+                .unwrap_or_default()
+        });
+        if let Some(circle) = circle {
+            let mut names: Vec<String> = circle.iter().map(Named::to_string).collect();
+            names.push(self.name.to_string());
+            return Err(Said::Waiting {
+                reason: reasons::DEPENDENCY_NOT_READY,
+                message: format!("the dependencies go round in a circle: {}", names.join(" → ")),
+                polls: false,
+            });
+        }
+        for dependency in world::dependencies_of(self.name, self.object) {
+            if let Some(lack) = self.lack_of(&dependency) {
+                return Err(Said::Waiting {
+                    reason: reasons::DEPENDENCY_NOT_READY,
+                    message: format!("dependency '{dependency}' is not ready: {lack}"),
+                    polls: false,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What a dependency lacks, by Flux's rule: it exists, its generation was looked at, it is
+    /// ready, and at the source's revision where both follow the same source.
+    fn lack_of(&self, dependency: &Named) -> Option<String> {
+        let Some(object) = self.ctx.world.get(Kind::Delivery, dependency) else {
+            return Some("it does not exist".to_owned());
+        };
+        let status = &object["status"];
+        if object["metadata"]["generation"] != status["observedGeneration"] {
+            return Some("its last change was not looked at yet".to_owned());
+        }
+        let ready = status["conditions"]
+            .as_array()
+            .and_then(|all| all.iter().find(|condition| condition["type"] == "Ready"));
+        if ready.is_none_or(|ready| ready["status"] != "True") {
+            let message = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("no status");
+            return Some(message.to_owned());
+        }
+        let source = world::source_of(self.name, self.object)?;
+        if world::source_of(dependency, &object).as_ref() != Some(&source) {
+            return None;
+        }
+        let artifact = self.ctx.world.get(Kind::Source, &source)?;
+        let wanted = &artifact["status"]["artifact"]["revision"];
+        (status["lastAppliedRevision"] != *wanted)
+            .then(|| format!("it is not at {} yet", wanted.as_str().unwrap_or("the revision")))
+    }
+
+    /// The rendering of the source's artifact, done again only if an input changed.
+    async fn rendered(&self, kept: &mut Kept) -> Result<(String, Rendered), Said> {
+        let spec = &self.delivery.spec;
+        if spec.source_ref.kind != SourceKind::GitRepository {
+            return Err(Said::Stalled {
+                reason: "UnsupportedSource",
+                message: format!(
+                    "sources of kind {} are not supported yet",
+                    spec.source_ref.kind.as_str()
+                ),
+            });
+        }
+        let artifact = self.artifact()?;
+        let text = |field: &str| artifact[field].as_str().unwrap_or_default().to_owned();
+        let (revision, path, digest) = (text("revision"), text("path"), text("digest"));
+        let artifacts = self.ctx.artifacts.clone();
+        let loaded = tokio::task::spawn_blocking(move || artifacts.tree(&path, &digest)).await;
+        let tree =
+            loaded.map_err(|err| Said::failed(reasons::ARTIFACT_FAILED, &err))?.map_err(|err| {
+                // The source notices the loss on its own next look; hurry it.
+                self.hurry_source();
+                Said::failed(reasons::ARTIFACT_FAILED, &err)
+            })?;
+        let tree_digest = tree.digest();
+        let key = desired::key(&tree_digest, &revision, spec);
+        if let Some(rendered) = kept.rendered.as_ref().filter(|rendered| rendered.key == key) {
+            // A definition that came meanwhile may have settled a name.
+            let kinds = desired::kinds(&rendered.desired);
+            let scopes = self.ctx.target.scopes(&kinds).await;
+            if scopes.map_err(|err| target_failed(&err))? == rendered.scopes {
+                return Ok((revision, rendered.clone()));
+            }
+        }
+        let began = Instant::now();
+        let made =
+            desired::render(self.ctx, key, tree, owner(self.name), revision.clone(), spec.clone());
+        let mut rendered = made.await.map_err(|failed| match failed {
+            desired::Failed::Target(err) => target_failed(&err),
+            desired::Failed::Render(err) => {
+                let message = said_with_hint(&err);
+                self.tell(StageName::Rendered, &message, began.elapsed(), false);
+                Said::Refused { revision: revision.clone(), message }
+            }
+        })?;
+        rendered.index = self.record_rendering(&rendered, tree_digest, &revision).await?;
+        let detail = format!("{} objects", rendered.desired.len());
+        self.tell(StageName::Rendered, &detail, began.elapsed(), rendered.problems.is_empty());
+        kept.rendered = Some(rendered.clone());
+        Ok((revision, rendered))
+    }
+
+    /// What is recorded, each object under its one name.
+    pub async fn settled(&self, inventory: Inventory) -> Result<Inventory, Said> {
+        let kinds = inventory.keys().map(|key| key.gvk).collect();
+        let scopes = self.ctx.target.scopes(&kinds).await.map_err(|err| target_failed(&err))?;
+        Ok(inventory.settled(&scopes))
+    }
+
+    /// Nothing is rendered for a target that is not on record as admitted.
+    async fn record_rendering(
+        &self,
+        rendered: &Rendered,
+        tree: Digest,
+        revision: &str,
+    ) -> Result<u64, Said> {
+        let (subject, source) = (self.subject(), self.source_subject());
+        let recorded = self.ctx.record.rendered(Rendering {
+            subject: &subject,
+            source: &source,
+            revision,
+            tree,
+            options: rendered.key,
+            output: rendered.desired.digest(),
+            objects: rendered.desired.len(),
+            now: self.ctx.now(),
+        });
+        match recorded.await {
+            Ok(Some(index)) => Ok(index),
+            Ok(None) => {
+                self.hurry_source();
+                Err(Said::Waiting {
+                    reason: reasons::ARTIFACT_FAILED,
+                    message: format!("{source} at {revision} is not on record as accepted"),
+                    polls: true,
+                })
+            }
+            Err(err) => Err(Said::failed("LedgerFailed", &err)),
+        }
+    }
+
+    fn hurry_source(&self) {
+        if let Some(source) = world::source_of(self.name, self.object) {
+            self.ctx.world.waker(Kind::Source).wake(source);
+        }
+    }
+
+    fn source_subject(&self) -> String {
+        match world::source_of(self.name, self.object) {
+            Some(source) => format!("GitRepository/{source}"),
+            None => String::new(),
+        }
+    }
+
+    /// The artifact that the source has stored. A held source keeps its last good one.
+    fn artifact(&self) -> Result<Value, Said> {
+        let Some(name) = world::source_of(self.name, self.object) else {
+            return Err(Said::Stalled {
+                reason: reasons::ARTIFACT_FAILED,
+                message: "spec.sourceRef names no source".to_owned(),
+            });
+        };
+        let waiting =
+            |message| Said::Waiting { reason: reasons::ARTIFACT_FAILED, message, polls: false };
+        let source = self
+            .ctx
+            .world
+            .get(Kind::Source, &name)
+            .ok_or_else(|| waiting(format!("GitRepository/{name} does not exist")))?;
+        match source["status"].get("artifact") {
+            Some(artifact) => Ok(artifact.clone()),
+            None => Err(waiting(format!("GitRepository/{name} has no artifact yet"))),
+        }
+    }
+
+    /// Looks at everything that is wanted or recorded.
+    pub async fn observe(&self, desired: &DesiredSet, inventory: &Inventory) -> LiveSet {
+        let mut keys: Vec<Key> =
+            desired.objects().iter().map(|wanted| wanted.key.clone()).collect();
+        keys.extend(inventory.keys().filter(|key| desired.get(key).is_none()));
+        self.ctx.target.observe(&keys).await
+    }
+
+    fn policy(&self, desired: &DesiredSet, live: &LiveSet) -> Policy {
+        let spec = &self.delivery.spec;
+        Policy {
+            prune: spec.prune,
+            force: spec.force,
+            acknowledged: object::annotation(self.object, annotations::DELIVERY_ACKNOWLEDGE)
+                .map(str::to_owned),
+            claims: self.claims(desired, live),
+            engine: engine_owned(),
+            ..Policy::default()
+        }
+    }
+
+    /// What other deliveries claim of the objects that carry their labels: only those are asked.
+    fn claims(&self, desired: &DesiredSet, live: &LiveSet) -> BTreeMap<Id, Owner> {
+        let us = owner(self.name);
+        let mut claims = BTreeMap::new();
+        let mut inventories: BTreeMap<Named, Inventory> = BTreeMap::new();
+        for wanted in desired.objects() {
+            let Some(Live::Object(found)) = live.get(&wanted.key) else { continue };
+            let Some(other) = found.owner.clone().filter(|other| *other != us) else { continue };
+            let name = Named::new(&other.namespace, &other.name);
+            let inventory = inventories.entry(name.clone()).or_insert_with(|| {
+                let object = self.ctx.world.get(Kind::Delivery, &name);
+                let status = object.and_then(|object| object.get("status").cloned());
+                let status = status.and_then(|status| serde_json::from_value(status).ok());
+                status.map_or_else(Inventory::new, |status| inventory(&status))
+            });
+            if inventory.contains(&wanted.key) {
+                claims.insert(Id::from(&wanted.key), other);
+            }
+        }
+        claims
+    }
+}
+
+fn said_with_hint(err: &RenderError) -> String {
+    match err.hint() {
+        Some(hint) => format!("{} ({hint})", Chain(err)),
+        None => Chain(err).to_string(),
+    }
+}
+
+fn target_failed(err: &TargetError) -> Said {
+    Said::failed(reasons::RECONCILIATION_FAILED, err)
+}
+
+/// The definitions of our own kinds: who delivers Flux's manifests here must not replace them, and
+/// above all not prune them, since every source and delivery would go with them.
+pub(super) fn engine_owned() -> BTreeSet<Id> {
+    [Kind::Source, Kind::Delivery]
+        .into_iter()
+        .map(|kind| {
+            let resource = kind.resource();
+            Id {
+                group: "apiextensions.k8s.io".to_owned(),
+                kind: "CustomResourceDefinition".to_owned(),
+                namespace: String::new(),
+                name: format!("{}.{}", resource.plural, resource.group),
+            }
+        })
+        .collect()
+}
