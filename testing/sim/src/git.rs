@@ -70,6 +70,8 @@ pub type Edit = (String, Option<File>);
 /// How a server lets us down.
 #[derive(Default)]
 struct Faults {
+    /// Questions that are answered before the outage begins.
+    answered: usize,
     /// Questions that nobody answers.
     outages: usize,
     /// How long every answer takes.
@@ -157,9 +159,9 @@ impl Git {
         removed.map(|_| ()).with_context(|| format!("there is no {full}"))
     }
 
-    /// Leaves the next questions about a repository unanswered.
-    pub fn outages(&self, repository: &str, count: usize) {
-        self.faults(repository, |faults| faults.outages = count);
+    /// Leaves questions about a repository unanswered, after some that are answered.
+    pub fn outages(&self, repository: &str, count: usize, after: usize) {
+        self.faults(repository, |faults| (faults.outages, faults.answered) = (count, after));
     }
 
     /// Makes every answer take this long.
@@ -250,7 +252,9 @@ impl Opened {
         let Some(found) = state.repositories.get_mut(&self.repository) else {
             return Err(StoreError::NotFound { url: url() });
         };
-        if found.faults.outages > 0 {
+        if found.faults.answered > 0 {
+            found.faults.answered -= 1;
+        } else if found.faults.outages > 0 {
             found.faults.outages -= 1;
             return Err(StoreError::Unreachable {
                 url: url(),
@@ -485,9 +489,9 @@ mod tests {
     fn an_outage_ends_after_as_many_questions() {
         let git = Git::default();
         commit(&git, "main");
-        git.outages("shop", 2);
-        let answers: Vec<bool> = (0..3).map(|_| open(&git).names().is_ok()).collect();
-        assert_eq!(answers, [false, false, true]);
+        git.outages("shop", 2, 1);
+        let answers: Vec<bool> = (0..4).map(|_| open(&git).names().is_ok()).collect();
+        assert_eq!(answers, [true, false, false, true]);
     }
 
     #[test]

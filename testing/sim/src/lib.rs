@@ -13,7 +13,7 @@
 //! | `branch NAME AT`, `force-push NAME AT`, `tag NAME AT [annotated]` | a name leads to a commit, given by its letter or by a name |
 //! | `delete branch NAME`, `delete tag NAME` | a name goes |
 //! | `use REPOSITORY` | what follows is about another repository |
-//! | `git outage N times`, `git slow 90s`, `git password P\|none`, `git shallow`, `git whole` | how the server answers |
+//! | `git outage N times [after M]`, `git slow 90s`, `git password P\|none`, `git shallow`, `git whole` | how the server answers |
 //! | `source NAME OPTION…`, `deliver NAME OPTION…` | declares a source or a delivery |
 //! | `settle [within 1s]`, `wait 10m` | time passes: until nothing is written any more, or so long |
 //! | `drift OBJECT [by=MANAGER] KEY=VALUE…` | somebody changes an object: with `kubectl edit`, or as a controller |

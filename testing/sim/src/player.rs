@@ -121,7 +121,11 @@ impl Player {
             ["delete", "branch", branch] => git.delete(at, &format!("refs/heads/{branch}"))?,
             ["delete", "tag", tag] => git.delete(at, &format!("refs/tags/{tag}"))?,
             ["git", "outage", count, "times"] => {
-                git.outages(at, count.parse().context("how many times?")?);
+                git.outages(at, count.parse().context("how many times?")?, 0);
+            }
+            ["git", "outage", count, "times", "after", answered] => {
+                let number = |text: &str| text.parse().context("how many times?");
+                git.outages(at, number(count)?, number(answered)?);
             }
             ["git", "slow", delay] => git.slow(at, words::duration(delay)?),
             ["git", "password", "none"] => git.protect(at, None),
