@@ -10,9 +10,9 @@ use std::sync::Arc;
 use fixpoint_base::Limits;
 use fixpoint_source::tree::check_path;
 use fixpoint_source::{Content, StoreError, TreeBuilder, TreeProblem};
-use gix::ObjectId;
-use gix::objs::tree::EntryKind;
-use gix::objs::{CommitRef, Kind, TreeRefIter};
+use gix_hash::ObjectId;
+use gix_object::tree::EntryKind;
+use gix_object::{CommitRef, Kind, TreeRefIter};
 
 use crate::excludes::{is_excluded_file, is_excluded_folder};
 use crate::meter::{Meter, plain};
@@ -78,7 +78,7 @@ struct Commit {
 
 impl Commit {
     fn parse(data: &[u8]) -> Option<Self> {
-        let commit = CommitRef::from_bytes(data, gix::hash::Kind::Sha1).ok()?;
+        let commit = CommitRef::from_bytes(data, gix_hash::Kind::Sha1).ok()?;
         let author = commit.author().ok()?;
         let message = commit.message.to_string();
         Some(Self {
@@ -105,7 +105,7 @@ impl Walk<'_> {
     /// Walks one folder. It calls itself; `check_path` has bounded the depth before.
     fn folder(&mut self, path: &str, id: &ObjectId) -> Result<(), StoreError> {
         let data = self.objects.require(id, Kind::Tree)?;
-        for entry in TreeRefIter::from_bytes(&data, gix::hash::Kind::Sha1) {
+        for entry in TreeRefIter::from_bytes(&data, gix_hash::Kind::Sha1) {
             let entry = entry.map_err(|_| malformed(self.objects.meter(), id, "tree"))?;
             self.count_entry()?;
             let name = std::str::from_utf8(entry.filename).map_err(|_| TreeProblem::Path {

@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BinaryHeap};
 
 use fixpoint_source::{Ancestry, StoreError};
-use gix::ObjectId;
-use gix::objs::CommitRefIter;
+use gix_hash::ObjectId;
+use gix_object::CommitRefIter;
 
 /// What the walk needs to know of a commit.
 #[derive(Debug, Clone)]
@@ -22,7 +22,7 @@ pub(crate) struct Facts {
 impl Facts {
     /// Reads a commit object.
     pub(crate) fn parse(data: &[u8]) -> Option<Self> {
-        let commit = || CommitRefIter::from_bytes(data, gix::hash::Kind::Sha1);
+        let commit = || CommitRefIter::from_bytes(data, gix_hash::Kind::Sha1);
         let committed = commit().committer().ok()?.seconds();
         Some(Self { parents: commit().parent_ids().collect(), committed })
     }

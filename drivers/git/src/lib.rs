@@ -8,6 +8,7 @@
 //! The calls block. Do not call them on a thread that drives an async runtime.
 
 mod address;
+mod bases;
 mod classic;
 mod content;
 pub mod excludes;

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use fixpoint_base::Limits;
 use fixpoint_source::{Ancestry, Content, Name, Pointer, Reference, Store, StoreError};
-use gix::ObjectId;
-use gix::objs::{Kind, TagRef};
-use gix::refs::{Target, file};
+use gix_hash::ObjectId;
+use gix_object::{Kind, TagRef};
+use gix_ref::{Target, file};
 
 use crate::content::{self, Blobs};
 use crate::history::relate;
@@ -186,7 +186,7 @@ impl<'a> Repository<'a> {
     fn open(local: &'a Local, meter: &'a Meter) -> Result<Self, StoreError> {
         let dir = git_dir(&local.path, &local.allowed, meter)?;
         let objects = Objects::open(&dir.join("objects"), &local.limits, meter)?;
-        let refs = file::Store::at(dir, gix::hash::Kind::Sha1);
+        let refs = file::Store::at(dir, gix_hash::Kind::Sha1);
         Ok(Self { refs, objects, meter })
     }
 
@@ -225,7 +225,7 @@ impl<'a> Repository<'a> {
     }
 
     /// One name with what it points to; nothing when that does not exist yet.
-    fn name(&self, reference: gix::refs::Reference) -> Result<Option<Name>, StoreError> {
+    fn name(&self, reference: gix_ref::Reference) -> Result<Option<Name>, StoreError> {
         let Ok(full) = std::str::from_utf8(reference.name.as_bstr()).map(ToOwned::to_owned) else {
             return Ok(None);
         };
@@ -265,7 +265,7 @@ impl<'a> Repository<'a> {
                 _ => return Ok((at != id).then_some(at)),
             }
             let data = self.objects.require(&at, Kind::Tag)?;
-            let tag = TagRef::from_bytes(&data, gix::hash::Kind::Sha1)
+            let tag = TagRef::from_bytes(&data, gix_hash::Kind::Sha1)
                 .map_err(|_| self.meter.corrupt(format!("tag {at} is malformed")))?;
             at = tag.target();
         }

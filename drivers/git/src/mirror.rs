@@ -17,7 +17,7 @@ use std::sync::mpsc;
 
 use fixpoint_base::Limits;
 use fixpoint_source::StoreError;
-use gix::ObjectId;
+use gix_hash::ObjectId;
 
 use crate::content::Blobs;
 use crate::meter::{Meter, plain};
@@ -183,8 +183,8 @@ fn store_pack(
 ) -> Result<(), StoreError> {
     let packs = dir.join("pack");
     fs::create_dir_all(&packs).map_err(|err| meter.local(err))?;
-    let here = gix::odb::at(dir, gix::hash::Kind::Sha1).map_err(|err| meter.local(err))?;
-    let options = gix::odb::pack::bundle::write::Options {
+    let here = gix_odb::at(dir, gix_hash::Kind::Sha1).map_err(|err| meter.local(err))?;
+    let options = gix_pack::bundle::write::Options {
         alloc_limit_bytes: Some(max_object_bytes(limits)),
         thread_limit: Some(2),
         ..Default::default()
@@ -200,13 +200,13 @@ fn store_pack(
         };
         // Unpacking deltas can outlast the download and looks at no clock; this does.
         let _watch = scope.spawn(watch);
-        let written = gix::odb::pack::Bundle::write_to_directory(
+        let written = gix_pack::Bundle::write_to_directory(
             &mut BufReader::with_capacity(64 * 1024, pack),
             Some(&packs),
-            &mut gix::progress::Discard,
+            &mut gix_utils::progress::Discard,
             over,
             Some(here),
-            gix::hash::Kind::Sha1,
+            gix_hash::Kind::Sha1,
             options,
         );
         drop(done);

@@ -8,21 +8,19 @@ use std::path::Path;
 
 use fixpoint_base::Limits;
 use fixpoint_source::StoreError;
-use gix::ObjectId;
-use gix::objs::{Find as _, Kind};
-use gix::odb::Header as _;
+use gix_hash::ObjectId;
+use gix_object::{Find as _, Kind};
+use gix_odb::Header as _;
 
+use crate::bases::{self, Bases};
 use crate::meter::Meter;
 
 /// Every object may be this large, whatever the limits: trees and commits need room too.
 const MIN_OBJECT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Bases of deltas to keep unpacked.
-const PACK_CACHE: usize = 64;
-
 /// The objects of one folder.
 pub(crate) struct Objects<'a> {
-    odb: gix::odb::Handle,
+    odb: gix_odb::Handle,
     meter: &'a Meter,
 }
 
@@ -38,7 +36,7 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// When it is no such folder, or borrows objects from another one.
     pub(crate) fn open(dir: &Path, limits: &Limits, meter: &'a Meter) -> Result<Self, StoreError> {
-        let options = gix::odb::store::init::Options {
+        let options = gix_odb::store::init::Options {
             alloc_limit_bytes: Some(max_object_bytes(limits)),
             ..Default::default()
         };
@@ -48,11 +46,9 @@ impl<'a> Objects<'a> {
                 what: "a repository that borrows objects (objects/info/alternates)".to_owned(),
             });
         }
-        let mut odb = gix::odb::at_opts(dir, gix::hash::Kind::Sha1, None, options)
+        let mut odb = gix_odb::at_opts(dir, gix_hash::Kind::Sha1, None, options)
             .map_err(|err| meter.local(err))?;
-        odb.set_pack_cache(|| {
-            Box::new(gix::odb::pack::cache::lru::StaticLinkedList::<PACK_CACHE>::default())
-        });
+        odb.set_pack_cache(|| Box::new(Bases::new(bases::ROOM)));
         Ok(Self { odb, meter })
     }
 
@@ -71,7 +67,7 @@ impl<'a> Objects<'a> {
             return Ok(None);
         };
         let kind = data.kind;
-        let actual = gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, data.data)
+        let actual = gix_object::compute_hash(gix_hash::Kind::Sha1, kind, data.data)
             .map_err(|err| self.broken(id, &err))?;
         if actual != *id {
             return Err(self.meter.corrupt(format!("object {id} has the content of {actual}")));

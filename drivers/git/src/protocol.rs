@@ -8,7 +8,7 @@
 use std::io::{self, BufRead};
 
 use fixpoint_source::Name;
-use gix::ObjectId;
+use gix_hash::ObjectId;
 
 use crate::classic;
 use crate::meter::plain;
@@ -235,7 +235,7 @@ pub(crate) fn next_text<R: BufRead>(lines: &mut Lines<R>) -> Result<Option<Strin
 
 /// Reads an id.
 pub(crate) fn id(text: &str) -> Option<ObjectId> {
-    ObjectId::from_hex(text.as_bytes()).ok().filter(|id| id.kind() == gix::hash::Kind::Sha1)
+    ObjectId::from_hex(text.as_bytes()).ok().filter(|id| id.kind() == gix_hash::Kind::Sha1)
 }
 
 #[cfg(test)]

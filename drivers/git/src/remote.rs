@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fixpoint_base::Limits;
 use fixpoint_source::{Ancestry, Content, Name, Pointer, Reference, Store, StoreError};
-use gix::ObjectId;
+use gix_hash::ObjectId;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
@@ -244,7 +244,7 @@ fn look(
 pub(crate) fn facts(objects: &Objects<'_>, id: &ObjectId) -> Result<Option<Facts>, StoreError> {
     match objects.read(id)? {
         None => Ok(None),
-        Some((gix::objs::Kind::Commit, data)) => Facts::parse(&data)
+        Some((gix_object::Kind::Commit, data)) => Facts::parse(&data)
             .map(Some)
             .ok_or_else(|| objects.meter().corrupt(format!("commit {id} is malformed"))),
         Some((kind, _)) => {
