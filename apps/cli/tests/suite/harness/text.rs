@@ -60,9 +60,9 @@ pub fn random(seed: u64) -> impl FnMut(u64) -> u64 {
 
 #[test]
 fn texts_are_the_same_everywhere() {
-    let text = "git at http://127.0.0.1:4711/x and /tmp/a1/repo: main@sha1:0a1b2c is held [ack 77]";
+    let text = "git at http://127.0.0.1:4711/x and /srv/a1/repo: main@sha1:0a1b2c is held [ack 77]";
     assert_eq!(
-        plain(text, &[("/tmp/a1/repo", "REPO")]),
+        plain(text, &[("/srv/a1/repo", "REPO")]),
         "git at http://127.0.0.1:PORT/x and REPO: main@sha1:ID is held [ack ACK]"
     );
 }
