@@ -13,6 +13,8 @@ use crate::print;
 /// What became of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
+    /// Everything went as it should, but it has no field that could be changed by hand.
+    Unchanged,
     /// Everything went as it should.
     Delivered,
     /// It renders to nothing.
@@ -37,7 +39,7 @@ impl Evidence {
     pub fn judge(&self, report: &mut Report) {
         for (name, outcome) in self.trees() {
             match outcome {
-                Outcome::Delivered => report.pass(&name),
+                Outcome::Delivered | Outcome::Unchanged => report.pass(&name),
                 Outcome::Empty => print::line(&format!("empty   {name}")),
                 Outcome::Refused(why) => print::line(&format!("refused {name}: {why}")),
                 Outcome::Failed(why) => report.fail(&name, why),
@@ -66,12 +68,19 @@ impl Evidence {
             took.as_secs(),
         );
         page.push_str(&self.table());
+        let unchanged = self.trees().filter(|(_, outcome)| **outcome == Outcome::Unchanged);
+        let _ = writeln!(
+            page,
+            "\nTrees among the delivered in which there is no field to change (a bare namespace, \
+             say), so that only a\ndeletion was mended: {}.",
+            unchanged.count()
+        );
         page.push_str(&self.reasons());
         page.push_str("\n## Delivered\n");
         for (project, trees) in &self.0 {
             let delivered: Vec<&str> = trees
                 .iter()
-                .filter(|(_, outcome)| **outcome == Outcome::Delivered)
+                .filter(|(_, outcome)| matches!(outcome, Outcome::Delivered | Outcome::Unchanged))
                 .map(|(folder, _)| folder.as_str())
                 .collect();
             if !delivered.is_empty() {
@@ -106,7 +115,7 @@ impl Evidence {
                 Outcome::Failed(why) => {
                     failed.push(format!("- {name}: {}\n", why.lines().next().unwrap_or_default()));
                 }
-                Outcome::Delivered | Outcome::Empty => {}
+                Outcome::Delivered | Outcome::Unchanged | Outcome::Empty => {}
             }
         }
         let mut text = String::new();
@@ -134,7 +143,7 @@ fn counts<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> [usize; 4] {
     let mut counts = [0; 4];
     for outcome in outcomes {
         let at = match outcome {
-            Outcome::Delivered => 0,
+            Outcome::Delivered | Outcome::Unchanged => 0,
             Outcome::Empty => 1,
             Outcome::Refused(_) => 2,
             Outcome::Failed(_) => 3,
@@ -201,6 +210,8 @@ mod tests {
         assert_eq!(
             end,
             "| shop | 1 | 1 | 1 | 1 |\n| all | 1 | 1 | 1 | 1 |\n\n\
+             Trees among the delivered in which there is no field to change (a bare namespace, \
+             say), so that only a\ndeletion was mended: 0.\n\n\
              ## Refused, by what they need\n\n- `helmCharts`: shop/odd\n\n\
              ## Failed\n\n- shop/bad: why\n\n## Delivered\n\n### shop\n\n- good\n"
         );

@@ -149,9 +149,14 @@ impl Bench {
             });
             let deliveries = Round::play(&client, deliveries.collect())
                 .with_context(|| format!("the engine said:\n{}", server.log()))?;
-            for Delivery { tree, failure, .. } in deliveries {
+            for Delivery { tree, failure, was_changed, .. } in deliveries {
                 let failure = failure.map(|why| self.plain(&why));
-                evidence.record(&tree.place, failure.map_or(Outcome::Delivered, Outcome::Failed));
+                if let Some(why) = &failure {
+                    // At once: the report comes when all is over.
+                    print::note(&format!("{}: {why}", tree.place.name()));
+                }
+                let good = if was_changed { Outcome::Delivered } else { Outcome::Unchanged };
+                evidence.record(&tree.place, failure.map_or(good, Outcome::Failed));
             }
             let took = started.elapsed().as_secs_f32();
             print::note(&format!("round {} of {count}: {size} trees, {took:.1} s", at + 1));

@@ -42,6 +42,8 @@ pub struct Delivery {
     pub tree: Tree,
     /// What went wrong.
     pub failure: Option<String>,
+    /// Whether the server let a field of it be changed by hand.
+    pub was_changed: bool,
     name: String,
     /// The namespace everything is put into; nothing where the tree stays as it is.
     target: Option<String>,
@@ -81,7 +83,7 @@ impl Delivery {
         let name = format!("tree-{number}");
         let target = tree.movable.then(|| name.clone());
         let (failure, entries, damage) = (None, vec![], None);
-        Self { tree, failure, name, target, revision, entries, damage }
+        Self { tree, failure, was_changed: false, name, target, revision, entries, damage }
     }
 
     fn path(&self) -> String {
@@ -254,6 +256,7 @@ impl<'a> Round<'a> {
     fn change_a_field(&mut self) -> Result<()> {
         self.each(|client, delivery| {
             delivery.damage = damage(client, delivery)?;
+            delivery.was_changed = delivery.damage.is_some();
             Ok(())
         })?;
         self.stage("mended after a change of a field", MENDING, |client, delivery| {
@@ -280,6 +283,7 @@ impl<'a> Round<'a> {
         self.stage("mended after a deletion", MENDING, |client, delivery| {
             let Some(victim) = delivery.entries.first() else { return Ok(Look::Done) };
             let object = client.get(&victim.path)?.unwrap_or_default();
+            let_go(client, victim, &object)?;
             let metadata = &object["metadata"];
             let is_back = metadata["uid"].is_string()
                 && metadata["uid"] != victim.uid
@@ -304,7 +308,8 @@ impl<'a> Round<'a> {
                 }
             }
             for entry in &delivery.entries {
-                if client.get(&entry.path)?.is_some() {
+                if let Some(object) = client.get(&entry.path)? {
+                    let_go(client, entry, &object)?;
                     return Ok(Look::Not(format!("{} is still there", entry.path)));
                 }
             }
@@ -325,7 +330,8 @@ impl<'a> Round<'a> {
                 self.client.merge(&delivery.path(), &free)?;
             }
             for entry in &delivery.entries {
-                self.client.delete(&entry.path)?;
+                let left = self.client.delete(&entry.path)?;
+                let_go(self.client, entry, &left.body)?;
             }
         }
         for path in self.made.iter().rev() {
@@ -379,6 +385,19 @@ impl<'a> Round<'a> {
     }
 }
 
+/// Some manifests name finalizers of controllers that are not here; whoever runs them lets the
+/// object go, and so do we.
+fn let_go(client: &Client, entry: &Entry, object: &Value) -> Result<()> {
+    let metadata = &object["metadata"];
+    let is_waiting = metadata["deletionTimestamp"].is_string()
+        && metadata["finalizers"].as_array().is_some_and(|names| !names.is_empty());
+    // Those of the server and of the engine are what is tried here.
+    if is_waiting && weight(&entry.kind) == 0 {
+        client.merge(&entry.path, &json!({"metadata": {"finalizers": null}}))?;
+    }
+    Ok(())
+}
+
 /// Waits until something is so.
 fn wait(mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let started = Instant::now();
@@ -414,10 +433,11 @@ fn is_delivered(object: &Value, revision: &str) -> Look {
             applied => Look::Not(format!("at revision {applied:?}, not {revision}")),
         };
     }
-    match ready["reason"].as_str() {
-        Some("BuildFailed") => Look::Never(said(object)),
-        _ => Look::Not(said(object)),
+    let message = ready["message"].as_str().unwrap_or_default();
+    if ready["reason"] == "BuildFailed" || message.contains("it is not valid") {
+        return Look::Never(said(object));
     }
+    Look::Not(said(object))
 }
 
 /// The objects in the inventory of a delivery, as they are now.

@@ -74,7 +74,35 @@ pub fn render(fixpoint: &Path, checkout: &Path, place: &Place) -> Result<Render>
     }
     let objects: Vec<Value> = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("fixpoint build of {} prints no JSON", place.name()))?;
-    Ok(if objects.is_empty() { Render::Nothing } else { Render::Objects(objects) })
+    Ok(match objects.as_slice() {
+        [] => Render::Nothing,
+        some if some.iter().any(has_variables) => Render::Refused("`spec.postBuild`".to_owned()),
+        some if some.iter().any(has_bad_keys) => {
+            Render::Refused("other data keys than Kubernetes allows".to_owned())
+        }
+        _ => Render::Objects(objects),
+    })
+}
+
+/// Whether an object is named only when variables are substituted in it.
+fn has_variables(object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    [&metadata["name"], &metadata["namespace"]]
+        .iter()
+        .any(|value| value.as_str().is_some_and(|text| text.contains("${")))
+}
+
+/// Whether a Secret or ConfigMap has a key that no API server takes, such as a path.
+fn has_bad_keys(object: &Value) -> bool {
+    let is_good = |key: &String| {
+        key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    matches!(object["kind"].as_str(), Some("Secret" | "ConfigMap"))
+        && object["apiVersion"] == "v1"
+        && ["data", "stringData", "binaryData"].iter().any(|field| {
+            let keys = object[*field].as_object().into_iter().flat_map(|data| data.keys());
+            !keys.into_iter().all(is_good)
+        })
 }
 
 /// The field that is in the way, else the first line.
@@ -286,6 +314,18 @@ mod tests {
         let text = "error: a/kustomization.yaml: field \"replacements\" is not supported yet\n";
         assert_eq!(reason(text), "`replacements`");
         assert_eq!(reason("error: there is no folder\nhint: x"), "there is no folder");
+    }
+
+    #[test]
+    fn objects_that_no_server_takes_are_known() {
+        assert!(has_variables(&object("v1", "Namespace", "", "${NAME}")));
+        assert!(!has_variables(&object("v1", "Namespace", "", "name")));
+        let secret = |key: &str| {
+            json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"},
+                "stringData": {key: "${x}"}})
+        };
+        assert!(has_bad_keys(&secret("broker-0/broker.properties")));
+        assert!(!has_bad_keys(&secret("broker.properties")));
     }
 
     #[test]
