@@ -38,11 +38,25 @@ pub fn line(text: impl AsRef<str>) {
 pub fn value(format: Format, value: &Value) -> Result<()> {
     match format {
         Format::Json | Format::Table | Format::Name => {
-            line(serde_json::to_string_pretty(value)?);
+            line(escaped(&serde_json::to_string_pretty(value)?));
         }
         Format::Yaml => line(fixpoint_yaml::to_string(value).trim_end()),
     }
     Ok(())
+}
+
+/// JSON with the control characters that it may hold raw (DEL and C1, which move the cursor of
+/// some terminals) escaped.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() && c != '\n' {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// Prints objects as a program wants them: one as itself, several as a List.

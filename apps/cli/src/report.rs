@@ -40,7 +40,9 @@ pub fn failure(err: &anyhow::Error) -> ExitCode {
         }
         said = text;
     }
-    if let Some(hint) = err.chain().find_map(hint) {
+    // Advice that was given as context is seen by anyhow's own downcast only.
+    let given = err.downcast_ref::<Advice>().map(|advice| advice.hint.clone());
+    if let Some(hint) = given.or_else(|| err.chain().find_map(hint)) {
         anstream::eprintln!("hint: {}", clean(&hint));
     }
     ExitCode::from(1)
@@ -58,6 +60,9 @@ fn hint(err: &(dyn Error + 'static)) -> Option<String> {
         return Some(advice.hint.clone());
     }
     if let Some(err) = err.downcast_ref::<fixpoint_source::StoreError>() {
+        return err.hint();
+    }
+    if let Some(err) = err.downcast_ref::<fixpoint_apiserver::OpenError>() {
         return err.hint();
     }
     if let Some(err) = err.downcast_ref::<fixpoint_render::RenderError>() {

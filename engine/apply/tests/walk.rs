@@ -50,6 +50,7 @@ fn scene(creates: &[&str], deletes: &[&str]) -> (Plan, DesiredSet, Inventory) {
         common_annotations: &none,
         limits: &limits,
         secret_key: b"",
+        scopes: &Default::default(),
     };
     let (desired, problems) = DesiredSet::new(&us(), objects.collect(), options);
     assert!(problems.is_empty());

@@ -374,8 +374,9 @@ impl History {
 /// A promise that a store broke, with the evidence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
-    /// Twelve hex digits that stand for this source, name, old and new version and verdict: what
-    /// `fixpoint ack` refers to. Any further move is another violation.
+    /// Twelve hex digits that stand for this source, name, old and new version and verdict, and for
+    /// where the old version is on record: what `fixpoint ack` refers to. Any further move is
+    /// another violation, also the very same one made again after the store was right meanwhile.
     pub id: String,
     /// The source, such as `GitRepository/shop/web`.
     pub source: String,
@@ -392,13 +393,15 @@ pub struct Violation {
 }
 
 impl Violation {
-    /// The violation that a finding amounts to; `None` where history was kept.
-    pub fn of(source: &str, finding: &Finding) -> Option<Self> {
+    /// The violation that a finding amounts to; `None` where history was kept. `since` is where the
+    /// acceptance of the old version is on record.
+    pub fn of(source: &str, finding: &Finding, since: Option<u64>) -> Option<Self> {
         let Finding { name, verdict, old, new } = finding;
         if verdict.is_honest() {
             return None;
         }
-        let mut parts = vec![source.to_owned(), name.clone(), verdict.word().to_owned()];
+        let since = since.map(|index| index.to_string()).unwrap_or_default();
+        let mut parts = vec![source.to_owned(), name.clone(), verdict.word().to_owned(), since];
         for position in [old, new] {
             parts.extend(position.iter().flat_map(identity));
             parts.push("|".to_owned());
@@ -511,15 +514,17 @@ pub enum Delivery {
 
 /// Decides whether what was found may be delivered.
 ///
-/// `acknowledged` holds the ids of violations that someone answered for. A name that is gone is
+/// `since` is where the acceptance of the old version is on record; `acknowledged` holds the ids of
+/// violations that someone answered for. A name that is gone is
 /// held under every policy: there is nothing to deliver.
 pub fn decide(
     source: &str,
     finding: &Finding,
+    since: Option<u64>,
     history: History,
     acknowledged: &BTreeSet<String>,
 ) -> Delivery {
-    let Some(violation) = Violation::of(source, finding) else {
+    let Some(violation) = Violation::of(source, finding, since) else {
         return Delivery::Deliver { warning: None };
     };
     match history {

@@ -25,19 +25,20 @@ fn check(script: &str, expected: Expect) {
         let tree = target.split_once(':').map(|(_, tree)| Digest::of(tree.as_bytes()));
         let seen = if target == "gone" { Seen::Gone } else { Seen::At(&pointer, tree) };
         let finding = known.judge(&reference, &seen, ancestry);
-        let text = match decide("GitRepository/a/b", &finding, History::Enforce, &acknowledged) {
-            Delivery::Deliver { .. } => {
-                known.accept(&reference, &pointer, tree);
-                String::new()
-            }
-            Delivery::Hold { violation } => {
-                if target == "gone" {
-                    known.mark_gone(&reference);
+        let text =
+            match decide("GitRepository/a/b", &finding, None, History::Enforce, &acknowledged) {
+                Delivery::Deliver { .. } => {
+                    known.accept(&reference, &pointer, tree);
+                    String::new()
                 }
-                last = violation.id.clone();
-                format!(": {}", violation.held())
-            }
-        };
+                Delivery::Hold { violation } => {
+                    if target == "gone" {
+                        known.mark_gone(&reference);
+                    }
+                    last = violation.id.clone();
+                    format!(": {}", violation.held())
+                }
+            };
         out.push_str(&format!("{}{text}\n", finding.verdict));
     }
     expected.assert_eq(&out);
@@ -276,11 +277,12 @@ fn policies_differ_in_what_they_do_not_in_what_they_see() {
     known.accept(&tag, &old, None);
     let moved = known.judge(&tag, &Seen::At(&new, None), Ancestry::Unknown);
     let gone = known.judge(&tag, &Seen::Gone, Ancestry::Unknown);
-    let with = |finding: &Finding, history| match decide("s", finding, history, &BTreeSet::new()) {
-        Delivery::Deliver { warning: None } => "deliver",
-        Delivery::Deliver { warning: Some(_) } => "warn",
-        Delivery::Hold { .. } => "hold",
-    };
+    let with =
+        |finding: &Finding, history| match decide("s", finding, None, history, &BTreeSet::new()) {
+            Delivery::Deliver { warning: None } => "deliver",
+            Delivery::Deliver { warning: Some(_) } => "warn",
+            Delivery::Hold { .. } => "hold",
+        };
     let all = [History::Enforce, History::Warn, History::Mutable];
     assert_eq!(all.map(|history| with(&moved, history)), ["hold", "warn", "deliver"]);
     assert_eq!(all.map(|history| with(&gone, history)), ["hold"; 3]);
@@ -312,4 +314,24 @@ fn what_is_known_survives_as_json() {
     known.accept(&tag, &parse_pointer(&tag, "aaaaaaa/1111111"), Some(Digest::of(b"x")));
     let text = serde_json::to_string(&known).unwrap();
     assert_eq!(serde_json::from_str::<Known>(&text).unwrap(), known);
+}
+
+#[test]
+fn the_same_move_made_again_is_another_violation() {
+    let position = |commit: &str| Position {
+        name: "main".to_owned(),
+        commit: commit.to_owned(),
+        tag_object: None,
+        tree: None,
+        gone: false,
+    };
+    let finding = Finding {
+        name: "branch main".to_owned(),
+        verdict: Verdict::Rollback,
+        old: Some(position("b")),
+        new: Some(position("a")),
+    };
+    let id = |since| Violation::of("s", &finding, since).unwrap().id;
+    assert_eq!(id(Some(3)), id(Some(3)));
+    assert_ne!(id(Some(3)), id(Some(7)));
 }

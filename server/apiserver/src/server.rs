@@ -154,9 +154,19 @@ impl ApiServer {
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
+        let Some(user) = user else {
+            // Nothing is read of what strangers send: they may ask for health only.
+            let request = request.map(|_| Body::whole(Bytes::new()));
+            return self.routed(request, User::new("system:anonymous", []), true).await;
+        };
+        self.routed(request, user, false).await
+    }
+
+    async fn routed<B>(&self, request: Request<B>, user: User, anonymous: bool) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
         let limit = self.limits().body_bytes;
-        let anonymous = user.is_none();
-        let user = user.unwrap_or_else(|| User::new("system:anonymous", []));
         match Whole::read(request, user, limit).await {
             Ok(request) => self.0.server.route(&request, anonymous).await,
             Err(failure) => failure.into_response(),

@@ -13,7 +13,7 @@ use fixpoint_source::Stores;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::delivery::Memories;
+use crate::delivery::{Memories, Wanted};
 use crate::drift::Drift;
 use crate::events::{self, Severity};
 use crate::looper::Named;
@@ -57,6 +57,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// What is remembered of deliveries.
     pub memories: Memories,
+    /// What deliveries want.
+    pub wanted: Wanted,
     failures: Mutex<BTreeMap<(Kind, Named), u32>>,
     events: AtomicU64,
 }
@@ -126,6 +128,7 @@ impl Context {
             local_folders,
             metrics,
             memories: Memories::default(),
+            wanted: Wanted::default(),
             failures: Mutex::default(),
             // Names of events must not repeat after a restart; the time of start sees to that.
             events: AtomicU64::new(started),

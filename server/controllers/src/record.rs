@@ -137,6 +137,14 @@ impl Record {
         source.and_then(|source| source.known.get(url)).cloned().unwrap_or_default()
     }
 
+    /// Where the acceptance of a name's version is on record.
+    pub fn since(&self, subject: &str, url: &str, name: &str, commit: &str) -> Option<u64> {
+        let state = self.state();
+        let source = state.replay.sources.get(subject)?;
+        let key = (url.to_owned(), name.to_owned(), commit.to_owned());
+        source.admitted.get(&key).copied()
+    }
+
     async fn append(
         &self,
         subject: &str,

@@ -32,7 +32,6 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    #[ignore = "an acknowledgement still answers for the same move made again"]
     acknowledged_once,
     apiserver_outage,
     bad_declarations,
@@ -67,14 +66,12 @@ scenarios! {
     many_deletions,
     missing_namespace,
     missing_path,
-    #[ignore = "an object that moves between deliveries is still deleted and made again"]
     moving_an_object,
     name_collision,
     named_ref,
     new_commit,
     no_repository,
     own_objects_taken_over,
-    #[ignore = "an outage between two questions is still taken for a broken promise"]
     outage_half_way,
     password,
     prune_off,
@@ -99,7 +96,6 @@ scenarios! {
     unknown_ancestry,
     unknown_kind,
     unsupported_field,
-    #[ignore = "the same violation is recorded only once, however often it happens"]
     vanished_twice,
 }
 

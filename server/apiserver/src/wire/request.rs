@@ -176,6 +176,10 @@ async fn collect<B>(body: B, limit: usize) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes>,
 {
+    // A client that announces too much need not send it first.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(status::too_large(format!("limit is {limit}")).into());
+    }
     let mut body = std::pin::pin!(body);
     let mut first = Bytes::new();
     let mut all = BytesMut::new();

@@ -11,7 +11,6 @@ mod durable;
 mod kubectl;
 mod lists;
 mod patches;
-mod speed;
 mod support;
 mod tls;
 mod updates;

@@ -33,6 +33,7 @@ pub async fn finalize(run: &Run<'_>, kept: &mut Kept) -> Option<Next> {
         Ok(()) => {
             run.ctx.succeeded(Kind::Delivery, run.name);
             run.ctx.memories.forget(run.name);
+            run.ctx.wanted.forget(run.name);
             None
         }
         Err(err) => Some(crate::unreadable(run.ctx, Kind::Delivery, run.name, &err)),

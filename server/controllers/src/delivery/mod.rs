@@ -7,6 +7,7 @@ mod health;
 mod reconcile;
 mod scene;
 mod status;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use fixpoint_plan::{DesiredSet, Entry, Inventory, Memory, Owner, Problem, Scopes
 use tokio::time::Instant;
 
 pub use reconcile::{Preview, preview, reconcile};
+pub use wanted::Wanted;
 
 use crate::looper::Named;
 
@@ -28,6 +30,8 @@ pub struct Kept {
     rendered: Option<Rendered>,
     /// What the health checks wait for, and since when.
     waiting: Option<(Digest, Instant)>,
+    /// Deliveries that take objects over from this one.
+    handed_to: Vec<Named>,
     /// What the last plan left alone for somebody or something to act on.
     pub left: Vec<String>,
     /// The rendering whose health was last told, so that it is told once.

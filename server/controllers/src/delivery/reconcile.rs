@@ -7,7 +7,7 @@ use std::time::Duration;
 use fixpoint_api_types::names::{annotations, managers, reasons};
 use fixpoint_api_types::{Kustomization, KustomizationStatus, unsupported_fields};
 use fixpoint_base::{Classified as _, Digest, Key, object};
-use fixpoint_plan::{DesiredSet, Inventory, Plan};
+use fixpoint_plan::{DesiredSet, Hold, Inventory, Plan};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -31,6 +31,7 @@ pub async fn reconcile(ctx: Arc<Context>, name: Named) -> Option<Next> {
         Ok(Some(object)) => object,
         Ok(None) => {
             ctx.memories.forget(&name);
+            ctx.wanted.forget(&name);
             ctx.drift.forget(&name);
             return None;
         }
@@ -69,6 +70,10 @@ pub async fn reconcile(ctx: Arc<Context>, name: Named) -> Option<Next> {
     match written.await {
         Ok(_) => {
             run.announce(&mut kept, &said).await;
+            // Only now, with the inventory written, is what they take over free.
+            for other in kept.handed_to.drain(..) {
+                ctx.world.waker(Kind::Delivery).wake(other);
+            }
             Some(run.next(&said))
         }
         Err(err) => Some(crate::unreadable(&ctx, Kind::Delivery, &name, &err)),
@@ -118,6 +123,7 @@ impl Run<'_> {
         let plan = self.plan(&scene, kept);
         self.ctx.target.found_right(&plan, &scene.live);
         let report = self.apply(&scene, &plan, kept).await?;
+        kept.handed_to = plan.left.values().filter_map(handed_to).collect();
         kept.left = plan.unfinished().map(|(key, hold)| format!("{key}: {hold}")).collect();
         let after = report.inventory(&plan, &scene.inventory);
         self.ctx.drift.watch(self.name, after.keys().collect());
@@ -334,7 +340,14 @@ impl Run<'_> {
             Said::Applied { checked: Checked::Failed(what), .. } => {
                 (Severity::Warning, reasons::HEALTH_CHECK_FAILED, what.join("\n"))
             }
-            Said::Applied { facts, .. } if facts.changes.is_empty() => return,
+            Said::Applied { facts, .. } if facts.changes.is_empty() => {
+                // What was complained about is well again: that is worth a line, once.
+                if kept.complained.take().is_none() {
+                    return;
+                }
+                let message = format!("Applied revision: {}", facts.revision);
+                (Severity::Normal, reasons::RECONCILIATION_SUCCEEDED, message)
+            }
             Said::Applied { facts, .. } => {
                 (Severity::Normal, reasons::RECONCILIATION_SUCCEEDED, facts.changes.join("\n"))
             }
@@ -375,6 +388,13 @@ fn summary(plan: &Plan) -> String {
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
     if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(", ") }
+}
+
+fn handed_to(hold: &Hold) -> Option<Named> {
+    match hold {
+        Hold::HandedOver { to } => Some(Named::new(&to.namespace, &to.name)),
+        _ => None,
+    }
 }
 
 /// Kinds of delivered objects that somebody has to run, each once.

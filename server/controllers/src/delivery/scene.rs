@@ -4,6 +4,7 @@
 //! Each step ends the run early with what it has to say. Nothing here changes a target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use fixpoint_api_types::kustomization::SourceKind;
 use fixpoint_api_types::names::{annotations, reasons};
@@ -36,11 +37,17 @@ impl Run<'_> {
     /// Gathers what a plan is made from; each step ends the run early with what it has to say.
     pub async fn scene(&self, kept: &mut Kept) -> Result<Scene, Said> {
         self.check_fields()?;
-        self.check_dependencies()?;
+        if let Err(waits) = self.check_dependencies() {
+            // Others must know what this delivery will take over, also while it waits; what is
+            // wrong with it is told when its turn comes.
+            let _rendered = self.rendered(kept).await;
+            return Err(waits);
+        }
         let (revision, rendered) = self.rendered(kept).await?;
         let inventory = self.settled(inventory(&self.status_before())).await?;
+        let awaited = self.awaited(&revision, &rendered.desired, &inventory).await;
         let live = self.observe(&rendered.desired, &inventory).await;
-        let policy = self.policy(&rendered.desired, &live);
+        let policy = Policy { awaited, ..self.policy(&rendered.desired, &live) };
         Ok(Scene { revision, rendered, live, inventory, policy })
     }
 
@@ -106,15 +113,14 @@ impl Run<'_> {
             return Some("it does not exist".to_owned());
         };
         let status = &object["status"];
-        if object["metadata"]["generation"] != status["observedGeneration"] {
-            return Some("its last change was not looked at yet".to_owned());
-        }
         let ready = status["conditions"]
             .as_array()
             .and_then(|all| all.iter().find(|condition| condition["type"] == "Ready"));
-        if ready.is_none_or(|ready| ready["status"] != "True") {
-            let message = ready.and_then(|ready| ready["message"].as_str()).unwrap_or("no status");
-            return Some(message.to_owned());
+        if let Some(ready) = ready.filter(|ready| ready["status"] != "True") {
+            return Some(ready["message"].as_str().unwrap_or("it does not say why").to_owned());
+        }
+        if ready.is_none() || object["metadata"]["generation"] != status["observedGeneration"] {
+            return Some("its last change was not looked at yet".to_owned());
         }
         let source = world::source_of(self.name, self.object)?;
         if world::source_of(dependency, &object).as_ref() != Some(&source) {
@@ -156,6 +162,7 @@ impl Run<'_> {
             let kinds = desired::kinds(&rendered.desired);
             let scopes = self.ctx.target.scopes(&kinds).await;
             if scopes.map_err(|err| target_failed(&err))? == rendered.scopes {
+                self.wants(&revision, &rendered.desired);
                 return Ok((revision, rendered.clone()));
             }
         }
@@ -166,6 +173,7 @@ impl Run<'_> {
             desired::Failed::Target(err) => target_failed(&err),
             desired::Failed::Render(err) => {
                 let message = said_with_hint(&err);
+                self.ctx.wanted.refused(self.name, &revision);
                 self.tell(StageName::Rendered, &message, began.elapsed(), false);
                 Said::Refused { revision: revision.clone(), message }
             }
@@ -173,8 +181,50 @@ impl Run<'_> {
         rendered.index = self.record_rendering(&rendered, tree_digest, &revision).await?;
         let detail = format!("{} objects", rendered.desired.len());
         self.tell(StageName::Rendered, &detail, began.elapsed(), rendered.problems.is_empty());
+        self.wants(&revision, &rendered.desired);
         kept.rendered = Some(rendered.clone());
         Ok((revision, rendered))
+    }
+
+    fn wants(&self, revision: &str, desired: &DesiredSet) {
+        if let Some(source) = world::source_of(self.name, self.object) {
+            self.ctx.wanted.rendered(self.name, source, revision, desired);
+        }
+    }
+
+    /// Who takes over what this delivery no longer wants. Asked before anything is pruned, and
+    /// only once the other deliveries of the source have had the time to look at the revision.
+    async fn awaited(
+        &self,
+        revision: &str,
+        desired: &DesiredSet,
+        inventory: &Inventory,
+    ) -> BTreeMap<Id, Owner> {
+        let unwanted = inventory.keys().filter(|key| desired.get(key).is_none());
+        let leaving: BTreeSet<Id> = unwanted.map(|key| Id::from(&key)).collect();
+        let Some(source) = world::source_of(self.name, self.object) else { return BTreeMap::new() };
+        if leaving.is_empty() {
+            return BTreeMap::new();
+        }
+        let began = Instant::now();
+        while began.elapsed() < OTHERS_LOOK {
+            let mut behind = self.ctx.wanted.behind(self.name, &source, revision);
+            behind.retain(|other| self.acts(other));
+            if behind.is_empty() {
+                break;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let others = self.ctx.wanted.others(self.name, &leaving);
+        let acting = others.into_iter().filter(|(_, other)| self.acts(other));
+        acting.map(|(id, other)| (id, owner(&other))).collect()
+    }
+
+    /// Whether another delivery is there and neither suspended nor going.
+    fn acts(&self, other: &Named) -> bool {
+        self.ctx.world.get(Kind::Delivery, other).is_some_and(|object| {
+            object["spec"]["suspend"] != true && object["metadata"]["deletionTimestamp"].is_null()
+        })
     }
 
     /// What is recorded, each object under its one name.
@@ -293,6 +343,12 @@ impl Run<'_> {
         claims
     }
 }
+
+/// How long pruning waits for the other deliveries of the source: rendering takes a fraction of it,
+/// and one that is stuck must not keep the others from pruning.
+const OTHERS_LOOK: Duration = Duration::from_secs(2);
+/// Pause between two looks at them.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 fn said_with_hint(err: &RenderError) -> String {
     match err.hint() {

@@ -135,7 +135,10 @@ impl Facts {
 }
 
 fn guard_line(guard: &Guard) -> String {
-    format!("{guard} [ack {}]", guard.id)
+    let Guard { id, reasons, count } = guard;
+    let plural = if *count == 1 { "" } else { "s" };
+    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    format!("{count} deletion{plural} held: {} [ack {id}]", reasons.join(", "))
 }
 
 /// The holds that somebody or something must resolve, other than the guard's, which has a

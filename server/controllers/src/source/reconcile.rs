@@ -82,7 +82,9 @@ struct Run<'a> {
 /// What a store is asked within one run, on a thread that may block.
 struct Asked {
     pointer: Result<Pointer, StoreError>,
-    ancestry: Ancestry,
+    /// What cannot be asked is an error, and no verdict is reached; what cannot be told is
+    /// [`Ancestry::Unknown`].
+    ancestry: Result<Ancestry, StoreError>,
 }
 
 impl Run<'_> {
@@ -120,7 +122,8 @@ impl Run<'_> {
         {
             return Ok(Said::Same);
         }
-        self.judge(store, reference, pointer, asked.ancestry, history, began).await
+        let ancestry = asked.ancestry.map_err(|err| self.fetch_failed(&err, began.elapsed()))?;
+        self.judge(store, reference, pointer, ancestry, history, began).await
     }
 
     fn history(&self) -> Result<Option<History>, Said> {
@@ -159,11 +162,10 @@ impl Run<'_> {
             let pointer = store.pointer(&reference);
             let ancestry = match &pointer {
                 Ok(pointer) => match verdict::asks_about(known.position(&reference), pointer) {
-                    // What cannot be asked is not known; the verdict says so.
-                    Some(old) => store.ancestry(old, pointer).unwrap_or(Ancestry::Unknown),
-                    None => Ancestry::Unknown,
+                    Some(old) => store.ancestry(old, pointer),
+                    None => Ok(Ancestry::Unknown),
                 },
-                Err(_) => Ancestry::Unknown,
+                Err(_) => Ok(Ancestry::Unknown),
             };
             Asked { pointer, ancestry }
         })
@@ -220,8 +222,11 @@ impl Run<'_> {
         let history = history.unwrap_or(History::default_for(class));
         let acknowledged = self.acknowledged();
         let ids: BTreeSet<String> = acknowledged.iter().map(|ack| ack.id.clone()).collect();
-        let delivery = verdict::decide(&self.subject(), &finding, history, &ids);
-        let broken = Violation::of(&self.subject(), &finding);
+        let since = finding.old.as_ref().and_then(|old| {
+            self.ctx.record.since(&self.subject(), url, &finding.name, &old.commit)
+        });
+        let delivery = verdict::decide(&self.subject(), &finding, since, history, &ids);
+        let broken = Violation::of(&self.subject(), &finding, since);
 
         let seeing = Seeing {
             subject: self.subject(),

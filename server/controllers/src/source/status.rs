@@ -112,14 +112,17 @@ pub fn after(
                     );
                 }
                 Said::Stored { verdict, warning: None, .. } => {
-                    let message = format!("history is kept; the last verdict is {verdict}");
-                    set(
-                        all,
-                        conditions::GIT_SEMANTICS,
-                        ConditionStatus::True,
-                        "HistoryKept",
-                        &message,
-                    );
+                    let (reason, message) = match verdict.is_honest() {
+                        true => (
+                            "HistoryKept",
+                            format!("history is kept; the last verdict is {verdict}"),
+                        ),
+                        false => (
+                            "ViolationAccepted",
+                            format!("the last verdict is {verdict}, and it is accepted"),
+                        ),
+                    };
+                    set(all, conditions::GIT_SEMANTICS, ConditionStatus::True, reason, &message);
                 }
                 // A held store that went back to what was accepted is honest again.
                 _ if condition::find(all, conditions::GIT_SEMANTICS)

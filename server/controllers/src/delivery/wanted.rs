@@ -1,0 +1,70 @@
+//! What each delivery wants, as of its last rendering, so that an object can move from one to
+//! another without being deleted on the way.
+//!
+//! The deliveries of one source look at a new revision at the same time and in any order. One that
+//! no longer renders an object asks here, before it prunes, whether another one does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use fixpoint_plan::{DesiredSet, Id};
+
+use crate::looper::Named;
+
+/// What one delivery wants.
+#[derive(Debug, Clone)]
+struct Want {
+    source: Named,
+    revision: String,
+    objects: BTreeSet<Id>,
+}
+
+/// What all deliveries want.
+#[derive(Debug, Default)]
+pub struct Wanted(Mutex<BTreeMap<Named, Want>>);
+
+impl Wanted {
+    /// Says what a delivery wants at a revision.
+    pub fn rendered(&self, delivery: &Named, source: Named, revision: &str, set: &DesiredSet) {
+        let objects = set.objects().iter().map(|wanted| Id::from(&wanted.key)).collect();
+        let want = Want { source, revision: revision.to_owned(), objects };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(delivery.clone(), want);
+    }
+
+    /// Says that a delivery has looked at a revision and could not render it; what it wanted
+    /// before still counts.
+    pub fn refused(&self, delivery: &Named, revision: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(want) = all.get_mut(delivery) {
+            want.revision = revision.to_owned();
+        }
+    }
+
+    /// Forgets a delivery that is gone.
+    pub fn forget(&self, delivery: &Named) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(delivery);
+    }
+
+    /// The other deliveries of a source that have not looked at its revision yet.
+    pub fn behind(&self, us: &Named, source: &Named, revision: &str) -> Vec<Named> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .filter(|(name, want)| {
+                *name != us && want.source == *source && want.revision != revision
+            })
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    /// Who else wants these objects.
+    pub fn others(&self, us: &Named, objects: &BTreeSet<Id>) -> BTreeMap<Id, Named> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = BTreeMap::new();
+        for (name, want) in all.iter().filter(|(name, _)| *name != us) {
+            for id in objects.intersection(&want.objects) {
+                found.insert(id.clone(), name.clone());
+            }
+        }
+        found
+    }
+}
