@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use self::evidence::{Evidence, Outcome};
@@ -23,7 +23,7 @@ use self::kinds::Kind;
 use self::round::{Delivery, HOME, Round, condition};
 use self::tree::{Render, Tree};
 use super::client::Client;
-use super::server::{PATIENCE, Scratch, Server};
+use super::server::{Scratch, Server};
 use super::{Report, Scope, kubectl, program};
 use crate::print;
 
@@ -47,8 +47,8 @@ pub fn run(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
         report.skip("corpus", "kubectl is not on the search path");
         return Ok(());
     };
-    let started = Instant::now();
     let (fixpoint, target) = program::build(root)?;
+    let started = Instant::now();
     let scratch = Scratch::new(&target, "corpus")?;
     let bench = Bench::new(fixpoint, kubectl, scratch.path(), &corpus, scope)?;
     let mut evidence = Evidence::default();
@@ -175,16 +175,11 @@ impl Bench {
         }
         for project in self.revisions.keys() {
             let path = format!("{SOURCES}/{project}");
-            let started = Instant::now();
-            let mut object = Value::Null;
-            while condition(&object, "Ready")["status"] != "True" {
-                ensure!(
-                    started.elapsed() < PATIENCE,
-                    "source {project} is not ready: {}",
-                    condition(&object, "Ready")
-                );
-                object = client.get(&path)?.unwrap_or_default();
-            }
+            round::wait(|| {
+                let object = client.get(&path)?.unwrap_or_default();
+                Ok(condition(&object, "Ready")["status"] == "True")
+            })
+            .with_context(|| format!("source {project} is not ready"))?;
         }
         Ok(())
     }

@@ -399,7 +399,7 @@ fn let_go(client: &Client, entry: &Entry, object: &Value) -> Result<()> {
 }
 
 /// Waits until something is so.
-fn wait(mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+pub fn wait(mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
         if is_so()? {
