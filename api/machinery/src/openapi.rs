@@ -69,6 +69,9 @@ fn object_schema(group: &str, version: &str, info: &KindInfo<'_>, schema: Option
             let mut open = Map::new();
             open.insert("type".to_owned(), "object".into());
             open.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
+            if let Some(fields) = core_fields(group, info.kind) {
+                open.insert("properties".to_owned(), fields);
+            }
             open
         }
     };
@@ -86,6 +89,49 @@ fn object_schema(group: &str, version: &str, info: &KindInfo<'_>, schema: Option
         json!([gvk(group, version, info.kind)]),
     );
     Value::Object(out)
+}
+
+/// The fields of the small built-in kinds that people ask `kubectl explain` about; the others are
+/// stored without a schema of their fields.
+fn core_fields(group: &str, kind: &str) -> Option<Value> {
+    let text = |what: &str| json!({"type": "string", "description": what});
+    let flag = |what: &str| json!({"type": "boolean", "description": what});
+    let texts = |what: &str| json!({"type": "object", "description": what, "additionalProperties": {"type": "string"}});
+    let bytes = |what: &str| {
+        json!({"type": "object", "description": what,
+            "additionalProperties": {"type": "string", "format": "byte"}})
+    };
+    let open = |what: &str| {
+        json!({"type": "object", "description": what,
+            "x-kubernetes-preserve-unknown-fields": true})
+    };
+    let list = |what: &str| json!({"type": "array", "description": what, "items": open("")});
+    Some(match (group, kind) {
+        ("", "ConfigMap") => json!({
+            "data": texts("Text by key."),
+            "binaryData": bytes("Bytes by key, in base64."),
+            "immutable": flag("Whether the content can no longer be changed."),
+        }),
+        ("", "Secret") => json!({
+            "data": bytes("Secret bytes by key, in base64."),
+            "stringData": texts("Secret text by key; written only, and moved into data."),
+            "type": text("What kind of secret it is."),
+            "immutable": flag("Whether the content can no longer be changed."),
+        }),
+        ("", "ServiceAccount") => json!({
+            "secrets": list("Secrets that pods of this account may use."),
+            "imagePullSecrets": list("Secrets for pulling images."),
+            "automountServiceAccountToken": flag("Whether pods get a token mounted."),
+        }),
+        ("", "Namespace") => json!({
+            "spec": open("What the namespace is asked to be."),
+            "status": open("How the namespace is."),
+        }),
+        ("coordination.k8s.io", "Lease") => {
+            json!({"spec": open("Who holds the lease, and since.")})
+        }
+        _ => return None,
+    })
 }
 
 fn list_schema(group: &str, version: &str, info: &KindInfo<'_>, item: &str) -> Value {

@@ -21,6 +21,28 @@ pub enum Format {
     Name,
 }
 
+/// How to print what is no object, and so has no name to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Shape {
+    /// Text for people.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+    /// YAML.
+    Yaml,
+}
+
+impl From<Shape> for Format {
+    fn from(shape: Shape) -> Self {
+        match shape {
+            Shape::Table => Self::Table,
+            Shape::Json => Self::Json,
+            Shape::Yaml => Self::Yaml,
+        }
+    }
+}
+
 /// Whether standard output is a terminal that shows colour.
 pub fn colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
@@ -35,8 +57,8 @@ pub fn line(text: impl AsRef<str>) {
 }
 
 /// Prints one value as a program wants it.
-pub fn value(format: Format, value: &Value) -> Result<()> {
-    match format {
+pub fn value(format: impl Into<Format>, value: &Value) -> Result<()> {
+    match format.into() {
         Format::Json | Format::Table | Format::Name => {
             line(escaped(&serde_json::to_string_pretty(value)?));
         }

@@ -298,8 +298,31 @@ impl What {
 
     fn words(&self, status: &Status) -> String {
         if self.secret {
-            return status.reason.chars().filter(char::is_ascii_alphabetic).take(100).collect();
+            return secret_words(status);
         }
         status.message.chars().filter(|c| !c.is_control()).take(MAX_WORDS).collect()
     }
+}
+
+/// What may be said of a refused Secret: which fields, and the word for what is wrong with each.
+/// Names of fields are no values; anything that does not look like one is left out.
+fn secret_words(status: &Status) -> String {
+    let word = |text: &str| text.chars().filter(char::is_ascii_alphabetic).take(60).collect();
+    let reason: String = word(&status.reason);
+    let causes = status.details.iter().flat_map(|details| &details.causes).take(5);
+    let fields: Vec<String> = causes
+        .filter(|cause| is_field_path(&cause.field))
+        .map(|cause| {
+            let why: String = word(&cause.reason);
+            format!("{} ({why})", cause.field)
+        })
+        .collect();
+    if fields.is_empty() { reason } else { format!("{reason}: {}", fields.join(", ")) }
+}
+
+/// `data[key]`, `metadata.name`: letters, digits and the signs of a path, of a sensible length.
+fn is_field_path(text: &str) -> bool {
+    let sign =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '[' | ']' | '-' | '_' | '/');
+    !text.is_empty() && text.len() <= 120 && text.chars().all(sign)
 }

@@ -10,7 +10,8 @@ use fixpoint_base::Digest;
 use fixpoint_source::verdict::{History, Position, Verdict};
 
 use crate::entry::{
-    Ack, Body, Config, Entry, Genesis, Intent, Observe, Outcome, Prune, Render, Resolve, Violation,
+    Ack, Approve, Body, Config, Entry, Genesis, Intent, Observe, Outcome, Prune, Render, Resolve,
+    Violation,
 };
 
 /// Something that does not make sense.
@@ -73,7 +74,9 @@ impl Audit {
         }
         let subject = &entry.subject;
         problems.extend(match &entry.body {
-            Body::Genesis(Genesis { .. }) | Body::Config(Config { .. }) => None,
+            Body::Genesis(Genesis { .. })
+            | Body::Config(Config { .. })
+            | Body::Approve(Approve { .. }) => None,
             Body::Observe(observe) => self.observe(index, subject, observe),
             Body::Violation(violation) => {
                 self.violations.insert(index, (subject.clone(), violation.clone()));

@@ -59,6 +59,8 @@ pub enum Body {
     Violation(Violation),
     /// Someone answered for a violation.
     Ack(Ack),
+    /// Someone agreed to deletions that were held.
+    Approve(Approve),
     /// Versions were rendered.
     Render(Render),
     /// A target is about to be changed.
@@ -81,6 +83,7 @@ impl Body {
             Self::Observe(_) => "observe",
             Self::Violation(_) => "violation",
             Self::Ack(_) => "ack",
+            Self::Approve(_) => "approve",
             Self::Render(_) => "render",
             Self::Intent(_) => "intent",
             Self::Outcome(_) => "outcome",
@@ -163,6 +166,18 @@ pub struct Ack {
     pub id: String,
     /// Index of its entry.
     pub violation: u64,
+    /// What the person said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+/// An agreement to deletions that were held because they are many, or take much along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approve {
+    /// Id of the held set: exactly these objects and no others.
+    pub id: String,
+    /// How many objects it lets go.
+    pub count: u64,
     /// What the person said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
@@ -342,11 +357,12 @@ impl Draft {
             return Err(EntryError::Field { kind, field, reason });
         }
         match &self.body {
-            Body::Ack(ack) if ack.reason.len() > TEXT_BYTES => Err(EntryError::Field {
-                kind,
-                field: "reason",
-                reason: "it is longer than 4096 bytes",
-            }),
+            Body::Ack(Ack { reason, .. }) | Body::Approve(Approve { reason, .. })
+                if reason.len() > TEXT_BYTES =>
+            {
+                let field = "reason";
+                Err(EntryError::Field { kind, field, reason: "it is longer than 4096 bytes" })
+            }
             _ => Ok(()),
         }
     }

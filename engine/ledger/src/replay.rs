@@ -97,7 +97,7 @@ impl Replay {
             Body::Resolve(resolve) => {
                 self.open.remove(&resolve.intent);
             }
-            Body::Genesis(_) | Body::Prune(_) | Body::Config(_) => {}
+            Body::Genesis(_) | Body::Prune(_) | Body::Config(_) | Body::Approve(_) => {}
         }
     }
 }

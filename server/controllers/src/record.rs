@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fixpoint_apply::Counts;
-use fixpoint_base::{Digest, canonical};
+use fixpoint_base::{Digest, canonical, object};
 use fixpoint_driver_store::{Indexed, Ledger, LedgerError, Report};
 use fixpoint_ledger::entry::{
-    Ack, Body, Draft, Entry, Input, Observe, Outcome, Prune, Render, Resolve,
+    Ack, Approve, Body, Draft, Entry, Input, Observe, Outcome, Prune, Render, Resolve,
     Violation as ViolationEntry,
 };
 use fixpoint_ledger::{Intent, Permit, Replay};
@@ -60,6 +60,21 @@ pub struct Acknowledged {
     pub by: String,
     /// Why.
     pub reason: String,
+}
+
+impl Acknowledged {
+    /// Reads an acknowledgement from the annotation that carries its id and the two beside it:
+    /// `-by`, which the API server writes itself, and `-reason`.
+    pub fn read(object: &Value, annotation: &str) -> Option<Self> {
+        let read = |suffix: &str| {
+            object::annotation(object, &format!("{annotation}{suffix}")).map(str::to_owned)
+        };
+        Some(Self {
+            id: read("")?,
+            by: read("-by").unwrap_or_else(|| "unknown".to_owned()),
+            reason: read("-reason").unwrap_or_default(),
+        })
+    }
 }
 
 /// What went into a rendering and came out.
@@ -316,9 +331,14 @@ impl Record {
         desired: &DesiredSet,
         render: Option<u64>,
         owned: &Inventory,
+        approval: Option<Acknowledged>,
         now: Timestamp,
     ) -> Result<Intended, LedgerError> {
         self.resolve(subject, plan, now).await?;
+        let actor = match approval {
+            Some(approval) => self.approve(subject, approval, plan, now).await?,
+            None => ENGINE.to_owned(),
+        };
         let deletes = plan.count(Verb::Delete) > 0;
         let inventory =
             if deletes { Some(self.inventory(subject, owned, now).await?) } else { None };
@@ -327,10 +347,26 @@ impl Record {
             inventory,
             basis: plan.basis,
             steps: fixpoint_apply::steps(plan, desired),
+            actor,
             ..blank(subject, now)
         };
         let permit = self.commit(intent).await?;
         Ok(Intended { permit, inventory })
+    }
+
+    /// Records who agreed to the deletions of a plan, and why; gives who that was.
+    async fn approve(
+        &self,
+        subject: &str,
+        approval: Acknowledged,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<String, LedgerError> {
+        let Acknowledged { id, by, reason } = approval;
+        let count = plan.count(Verb::Delete) as u64;
+        let body = Body::Approve(Approve { id, count, reason: shorten(reason) });
+        self.append(subject, &by, now, body).await?;
+        Ok(by)
     }
 
     async fn commit(&self, intent: Intent) -> Result<Permit, LedgerError> {

@@ -214,7 +214,10 @@ fn outcome(object: &Value) -> Value {
         status["conditions"]
             .as_array()
             .and_then(|all| all.iter().find(|condition| condition["type"] == kind))
-            .map_or(Value::Null, |condition| condition["status"].clone())
+            .map_or(Value::Null, |condition| {
+                // The words too: what waits for this repeats them.
+                serde_json::json!([condition["status"], condition["message"]])
+            })
     };
     serde_json::json!([
         object["metadata"]["uid"],

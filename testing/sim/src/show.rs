@@ -238,6 +238,9 @@ pub fn entry(entry: &Entry) -> String {
             format!("violation {} {}: {old} → {new}, {held}", violation.name, violation.verdict)
         }
         Body::Ack(ack) => format!("ack by {}: {:?}", entry.actor, ack.reason),
+        Body::Approve(approve) => {
+            format!("approve {} by {}: {:?}", approve.count, entry.actor, approve.reason)
+        }
         Body::Render(render) => format!("render {} objects", render.objects),
         Body::Intent(intent) => {
             format!("intent {} to apply, {} to delete", intent.applies, intent.deletes)

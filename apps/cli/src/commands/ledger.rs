@@ -10,12 +10,13 @@ use serde_json::{Value, json};
 
 use super::get::since;
 use crate::client::Connection;
-use crate::output::{self, Format, Tone};
+use crate::output::{self, Shape, Tone};
 use crate::report::{Advice, advice};
 
 /// Read and verify the ledger: what was seen, decided and done.
 ///
-/// Asks the running engine; with --data-dir it reads the files of an engine that may be stopped.
+/// Asks the running engine; with --data-dir it reads the files themselves: `verify` at any time,
+/// `log` of an engine that is stopped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fixpoint ledger log
@@ -56,7 +57,7 @@ struct LogArgs {
     about: Option<String>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: Shape,
 }
 
 /// How to print the result.
@@ -64,7 +65,7 @@ struct LogArgs {
 struct VerifyArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: Shape,
 }
 
 /// Runs the command.
@@ -76,6 +77,12 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
 }
 
 async fn log(args: LogArgs, connection: Connection) -> Result<ExitCode> {
+    if let Some(about) = args.about.as_deref().filter(|about| about.split('/').count() != 3) {
+        return Err(advice(
+            format!("{about:?} does not name a subject"),
+            "name it as KIND/NAMESPACE/NAME, such as Kustomization/default/apps",
+        ));
+    }
     let entries = match &connection.data_dir {
         Some(dir) => offline_entries(dir, &args).await?,
         None => {
@@ -86,7 +93,7 @@ async fn log(args: LogArgs, connection: Connection) -> Result<ExitCode> {
         }
     };
     let entries = entries.as_array().cloned().unwrap_or_default();
-    if args.output != Format::Table {
+    if args.output != Shape::Table {
         output::value(args.output, &Value::Array(entries))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -153,6 +160,9 @@ fn what(kind: &str, entry: &Value) -> String {
         }
         "violation" => format!("{}: {} (id {})", text("verdict"), text("name"), text("id")),
         "ack" => format!("id {}: {}", text("id"), text("reason")),
+        "approve" => {
+            format!("{} deletions (id {}): {}", number("count"), text("id"), text("reason"))
+        }
         "render" => format!("{} objects", number("objects")),
         "intent" => format!("{} to apply, {} to delete", number("applies"), number("deletes")),
         "outcome" => format!(
@@ -177,7 +187,7 @@ async fn verify_command(args: VerifyArgs, connection: Connection) -> Result<Exit
         None => connection.client().await?.engine("/fixpoint/v1/ledger/verify").await?,
     };
     let problems = report["problems"].as_array().cloned().unwrap_or_default();
-    if args.output != Format::Table {
+    if args.output != Shape::Table {
         output::value(args.output, &report)?;
     } else if problems.is_empty() {
         output::line(sentence(&report));

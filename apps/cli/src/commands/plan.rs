@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::kind::{Kind, Target};
 use crate::client::Connection;
-use crate::output::{self, Format, Tone};
+use crate::output::{self, Shape, Tone};
 use crate::report::{CHANGES, advice, clean};
 
 /// Show what the next apply of a delivery would do, as a diff, and what it leaves alone and why.
@@ -23,7 +23,7 @@ pub struct Args {
     what: Vec<String>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: Shape,
 }
 
 /// Runs the command.
@@ -38,7 +38,7 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
     }
     let path = format!("/fixpoint/v1/plan/kustomizations/{}/{}", client.namespace, target.name);
     let plan = client.engine(&path).await?;
-    if args.output == Format::Table {
+    if args.output == Shape::Table {
         print(&plan);
     } else {
         output::value(args.output, &plan)?;

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use crate::client::Connection;
-use crate::output::{self, Format};
+use crate::output::{self, Shape};
 
 /// Show the version of this program and of the running engine.
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub struct Args {
     client: bool,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: Shape,
 }
 
 /// Runs the command.
@@ -32,7 +32,7 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
     {
         version["server"] = json!({"address": client.server, "kubernetes": info.git_version});
     }
-    if args.output != Format::Table {
+    if args.output != Shape::Table {
         output::value(args.output, &version)?;
         return Ok(ExitCode::SUCCESS);
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::kind::Target;
 use crate::client::Connection;
-use crate::output::{self, Format, Tone};
+use crate::output::{self, Shape, Tone};
 use crate::report::CHANGES;
 
 /// Explain why an object is not at its fixpoint, or that it is.
@@ -23,7 +23,7 @@ pub struct Args {
     what: Vec<String>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
+    output: Shape,
 }
 
 /// Runs the command.
@@ -33,7 +33,7 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
     let plural = target.kind.resource().plural;
     let path = format!("/fixpoint/v1/why/{plural}/{}/{}", client.namespace, target.name);
     let why = client.engine(&path).await?;
-    if args.output == Format::Table {
+    if args.output == Shape::Table {
         print(&target, &why);
     } else {
         output::value(args.output, &why)?;

@@ -53,7 +53,7 @@ async fn take_down(run: &Run<'_>, kept: &mut Kept) -> Result<(), String> {
     let plan = plan(&owner(run.name), &desired, &live, &inventory, &policy, &kept.memory);
     if plan.count(Verb::Delete) > 0 {
         let report = run
-            .carry_out(&plan, &desired, None, &inventory)
+            .carry_out(&plan, &desired, None, &inventory, None)
             .await
             .map_err(|said| said.message().to_owned())?;
         if !report.is_complete() {

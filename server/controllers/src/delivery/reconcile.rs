@@ -19,6 +19,7 @@ use super::{Kept, finalize};
 use crate::context::{Context, jittered};
 use crate::events::Severity;
 use crate::looper::{Named, Next};
+use crate::record::Acknowledged;
 use crate::stage::{Stage, StageName};
 use crate::world::Kind;
 
@@ -160,9 +161,11 @@ impl Run<'_> {
         let began = Instant::now();
         self.tell(StageName::Planned, &summary(plan), Duration::ZERO, true);
         self.widen_inventory(scene, plan).await?;
+        let approval = self.approval(scene, plan, kept);
         let Scene { rendered, inventory, .. } = scene;
-        let report =
-            self.carry_out(plan, &rendered.desired, Some(rendered.index), inventory).await?;
+        let report = self
+            .carry_out(plan, &rendered.desired, Some(rendered.index), inventory, approval)
+            .await?;
         report.remember(&scene.rendered.desired, &mut kept.memory);
         let counts = report.counts();
         let detail = status::counts_line(&counts);
@@ -183,13 +186,16 @@ impl Run<'_> {
         desired: &DesiredSet,
         render: Option<u64>,
         inventory: &Inventory,
+        approval: Option<Acknowledged>,
     ) -> Result<fixpoint_apply::Report, Said> {
         let ledger = |err| Said::failed("LedgerFailed", &err);
         let record = &self.ctx.record;
         let subject = self.subject();
         let now = self.ctx.now();
-        let intended =
-            record.intend(&subject, plan, desired, render, inventory, now).await.map_err(ledger)?;
+        let intended = record
+            .intend(&subject, plan, desired, render, inventory, approval, now)
+            .await
+            .map_err(ledger)?;
         let timeout = self.delivery.spec.run_timeout().unwrap_or(Duration::from_secs(300));
         let report = carry_out(&self.ctx.target, &intended.permit, plan, desired, timeout).await;
         let after = report.inventory(plan, inventory);

@@ -11,7 +11,7 @@ use fixpoint_api_types::names::{annotations, reasons};
 use fixpoint_api_types::{KustomizationStatus, unsupported_fields};
 use fixpoint_base::{Chain, Classified as _, Digest, Key, object};
 use fixpoint_driver_kube::TargetError;
-use fixpoint_plan::{DesiredSet, Id, Inventory, Live, LiveSet, Owner, Plan, Policy, plan};
+use fixpoint_plan::{DesiredSet, Id, Inventory, Live, LiveSet, Owner, Plan, Policy, Verb, plan};
 use fixpoint_render::RenderError;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ use super::reconcile::Run;
 use super::status::{self, Said};
 use super::{Kept, Rendered, desired, inventory, owner};
 use crate::looper::Named;
-use crate::record::Rendering;
+use crate::record::{Acknowledged, Rendering};
 use crate::stage::StageName;
 use crate::world::{self, Kind};
 
@@ -54,6 +54,21 @@ impl Run<'_> {
     pub fn plan(&self, scene: &Scene, kept: &Kept) -> Plan {
         let Scene { revision: _, rendered, live, inventory, policy } = scene;
         plan(&owner(self.name), &rendered.desired, live, inventory, policy, &kept.memory)
+    }
+
+    /// Who agreed to the deletions of this plan: somebody did where without the acknowledgement
+    /// exactly its set would be held.
+    pub fn approval(&self, scene: &Scene, plan: &Plan, kept: &Kept) -> Option<Acknowledged> {
+        if plan.count(Verb::Delete) == 0 {
+            return None;
+        }
+        let ack = Acknowledged::read(self.object, annotations::DELIVERY_ACKNOWLEDGE)?;
+        let unasked = Policy { acknowledged: None, ..scene.policy.clone() };
+        let Scene { revision: _, rendered, live, inventory, policy: _ } = scene;
+        let owner = owner(self.name);
+        let held =
+            fixpoint_plan::plan(&owner, &rendered.desired, live, inventory, &unasked, &kept.memory);
+        held.guard.filter(|guard| guard.id == ack.id).map(|_| ack)
     }
 
     pub fn status_before(&self) -> KustomizationStatus {

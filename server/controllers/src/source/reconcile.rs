@@ -220,7 +220,7 @@ impl Run<'_> {
         let finding = known.judge(&reference, &seen, ancestry);
         let class = pointer.as_ref().map_or(NameClass::Branch, |pointer| pointer.class);
         let history = history.unwrap_or(History::default_for(class));
-        let acknowledged = self.acknowledged();
+        let acknowledged = Acknowledged::read(self.object, annotations::SOURCE_ACKNOWLEDGE);
         let ids: BTreeSet<String> = acknowledged.iter().map(|ack| ack.id.clone()).collect();
         let since = finding.old.as_ref().and_then(|old| {
             self.ctx.record.since(&self.subject(), url, &finding.name, &old.commit)
@@ -326,19 +326,6 @@ impl Run<'_> {
         written.await.map_err(|err| Said::Failed {
             reason: "LedgerFailed",
             message: format!("nothing is delivered that is not on record: {}", Chain(&err)),
-        })
-    }
-
-    /// What somebody answered for, with who that was as the API server wrote it.
-    fn acknowledged(&self) -> Option<Acknowledged> {
-        let read = |suffix: &str| {
-            let key = format!("{}{suffix}", annotations::SOURCE_ACKNOWLEDGE);
-            object::annotation(self.object, &key).map(str::to_owned)
-        };
-        Some(Acknowledged {
-            id: read("")?,
-            by: read("-by").unwrap_or_else(|| "unknown".to_owned()),
-            reason: read("-reason").unwrap_or_default(),
         })
     }
 
