@@ -137,7 +137,7 @@ impl Classified for Problem {
             Self::BadName { .. } => "use a DNS name".into(),
             Self::Duplicate { .. } => "remove one of the two from the source".into(),
             Self::TooLarge { .. } => "split the object, or fetch its content another way".into(),
-            Self::TooMany { .. } => "split the delivery, or raise the limit".into(),
+            Self::TooMany { .. } => "split the delivery".into(),
         })
     }
 }

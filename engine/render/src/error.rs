@@ -36,7 +36,7 @@ impl Problem {
     pub(crate) fn limit(file: impl Into<String>, what: &str, limit: usize) -> Self {
         let mut problem = Self::new(file, format!("{what} (the limit is {limit})"));
         problem.class = Class::Refused;
-        problem.hint("split the delivery, or raise the limit if the source is trusted")
+        problem.hint("split the delivery; `fixpoint build --limits off` renders it all the same")
     }
 
     pub(crate) fn field(mut self, field: impl Into<String>) -> Self {

@@ -29,7 +29,7 @@ impl YamlError {
             column,
             message: format!("{what} (the limit is {limit})"),
             class: Class::Refused,
-            hint: Some("split the file, or raise the limit if the source is trusted"),
+            hint: Some("split the file; `fixpoint build --limits off` reads it all the same"),
         }
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use fixpoint_driver_store::ledger::verify;
 use fixpoint_driver_store::{Indexed, Ledger};
+use fixpoint_ledger::VerifierKey;
 use serde_json::{Value, json};
 
 use super::get::since;
@@ -41,6 +42,7 @@ enum LedgerCommand {
     #[command(after_help = "Examples:
   fixpoint ledger verify
   fixpoint ledger verify --data-dir ./state -o json
+  fixpoint ledger verify --key \"$(cat fixpoint.key)\"
 
 Exits 1 when anything is wrong.")]
     Verify(VerifyArgs),
@@ -63,6 +65,10 @@ struct LogArgs {
 /// How to print the result.
 #[derive(Debug, clap::Args)]
 struct VerifyArgs {
+    /// The key that its checkpoints must be signed with, as an earlier `verify -o json` printed it;
+    /// without it the log is only held to the key that it names itself
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
     /// How to print
     #[arg(short, long, value_enum, default_value_t)]
     output: Shape,
@@ -183,9 +189,15 @@ fn what(kind: &str, entry: &Value) -> String {
 
 async fn verify_command(args: VerifyArgs, connection: Connection) -> Result<ExitCode> {
     let report = match &connection.data_dir {
-        Some(dir) => offline_report(dir)?,
+        Some(dir) => offline_report(dir, args.key.as_deref())?,
         None => connection.client().await?.engine("/fixpoint/v1/ledger/verify").await?,
     };
+    if let Some(key) = args.key.as_deref().filter(|key| report["key"] != *key) {
+        return Err(advice(
+            format!("the ledger is signed with {} and not with {key}", report["key"]),
+            "somebody began another log in its place, or this is another installation",
+        ));
+    }
     let problems = report["problems"].as_array().cloned().unwrap_or_default();
     if args.output != Shape::Table {
         output::value(args.output, &report)?;
@@ -204,9 +216,13 @@ async fn verify_command(args: VerifyArgs, connection: Connection) -> Result<Exit
     ))
 }
 
-fn offline_report(dir: &Path) -> Result<Value> {
+fn offline_report(dir: &Path, key: Option<&str>) -> Result<Value> {
     must_exist(dir)?;
-    let report = verify(dir, None)
+    let key = key
+        .map(|key| key.parse::<VerifierKey>())
+        .transpose()
+        .context("--key is not a verifier key")?;
+    let report = verify(dir, key.as_ref())
         .with_context(|| format!("could not read the ledger in {}", dir.display()))?;
     Ok(json!({
         "entries": report.size,
@@ -231,7 +247,7 @@ fn sentence(report: &Value) -> String {
 /// # Errors
 /// When anything is wrong with it.
 pub fn prove(dir: &Path) -> Result<String> {
-    let report = offline_report(dir)?;
+    let report = offline_report(dir, None)?;
     match report["problems"].as_array().map(Vec::as_slice) {
         Some([]) => Ok(format!("{} entries, none changed", report["entries"])),
         Some(problems) => anyhow::bail!("the ledger does not verify: {}", problems[0]),

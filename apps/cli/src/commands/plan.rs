@@ -63,5 +63,23 @@ fn print(plan: &Value) {
     for line in plan["text"].as_str().unwrap_or_default().lines() {
         output::line(clean(line));
     }
+    if let Some(line) = up_to_date(plan) {
+        output::line(output::paint(&line, Tone::Quiet));
+    }
     output::line(plan["summary"].as_str().unwrap_or_default());
+}
+
+/// What is left alone because it is right already; everything else is listed with its reason.
+fn up_to_date(plan: &Value) -> Option<String> {
+    let left = plan["plan"]["left"].as_array()?;
+    let right: Vec<&str> = left
+        .iter()
+        .filter(|hold| hold["hold"] == "UpToDate")
+        .filter_map(|hold| hold["object"].as_str())
+        .collect();
+    match right.as_slice() {
+        [] => None,
+        few if few.len() <= 5 => Some(format!("left alone, up to date: {}", few.join(", "))),
+        many => Some(format!("left alone: {} objects are up to date", many.len())),
+    }
 }

@@ -218,7 +218,8 @@ fn a_run_that_would_delete_most_of_what_there_is_asks_first() {
     scene.shop.remove("deploy/many.yaml");
     let commit = scene.shop.commit_as("fewer");
     let text = scene.refused("Kustomization", "shop", "[ack ");
-    expect!["24 deletions held: more than 20 objects, more than 10 % of 26 objects [ack ACK]"].assert_eq(&text);
+    expect!["24 deletions held: more than 20 objects, more than 10 % of 26 objects [ack ACK]"]
+        .assert_eq(&text);
     for name in &names {
         assert!(scene.engine.api().get("ConfigMap", name).is_some(), "{name} was pruned");
     }
