@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use crate::report::advice;
+use crate::report::{Advice, advice};
 
 /// Where the engine is and which namespace is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -97,19 +97,34 @@ impl Client {
     /// Says in one sentence what a failed request means.
     pub fn explain(&self, err: kube::Error) -> anyhow::Error {
         match err {
-            kube::Error::Api(status) => match status.code {
-                401 => advice(
-                    format!("{} does not know these credentials", self.server),
-                    "use the kubeconfig that the engine wrote to its data directory",
-                ),
-                _ => anyhow::anyhow!("{}", status.message),
-            },
-            kube::Error::Service(_) | kube::Error::HyperError(_) => anyhow::Error::new(err)
-                .context(crate::report::Advice {
+            kube::Error::Api(status) if status.code == 401 => advice(
+                format!("{} does not know these credentials", self.server),
+                "use the kubeconfig that the engine wrote to its data directory",
+            ),
+            err @ (kube::Error::Service(_) | kube::Error::HyperError(_)) => {
+                anyhow::anyhow!("{}", root(&err)).context(Advice {
                     message: format!("could not reach the engine at {}", self.server),
                     hint: "is `fixpoint up` running?".to_owned(),
-                }),
-            err => err.into(),
+                })
+            }
+            err => plain(err),
         }
+    }
+}
+
+/// What lies at the bottom of an error: the layers above it only say that something failed.
+fn root<'a>(err: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    let mut root = err;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root
+}
+
+/// What an API server said, in its own words and without the client's.
+pub fn plain(err: kube::Error) -> anyhow::Error {
+    match err {
+        kube::Error::Api(status) => anyhow::anyhow!("{}", status.message),
+        err => err.into(),
     }
 }

@@ -98,6 +98,8 @@ pub async fn start(settings: Settings) -> Result<Running> {
     let ledger = Ledger::open(&settings.data_dir)
         .await
         .with_context(|| format!("could not open the ledger in {}", settings.data_dir.display()))?;
+    must_have_its_ledger(&server, &ledger, &settings.data_dir).await?;
+
     let artifacts = Artifacts::open(&settings.data_dir.join("artifacts"))
         .context("could not open the artifacts")?;
     let stores = Git::new(GitOptions {
@@ -173,6 +175,33 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
         ),
         _ => anyhow::Error::new(err).context(format!("could not listen on {address}")),
     })
+}
+
+/// Sources that were delivered have their history in the ledger. Without it every rewritten branch
+/// would count as seen for the first time, so a ledger that is gone is not begun anew silently.
+async fn must_have_its_ledger(server: &ApiServer, ledger: &Ledger, dir: &Path) -> Result<()> {
+    if ledger.size() > 0 {
+        return Ok(());
+    }
+    let client = kube::Client::new(server.service(User::engine()), "default");
+    let sources: kube::Api<fixpoint_api_types::GitRepository> = kube::Api::all(client);
+    let found = sources.list(&Default::default()).await.map_err(crate::client::plain)?;
+    let delivered = found
+        .items
+        .iter()
+        .find(|source| source.status.as_ref().is_some_and(|status| status.artifact.is_some()));
+    match delivered {
+        None => Ok(()),
+        Some(source) => Err(advice(
+            format!(
+                "the ledger in {} is gone or empty, and with it the history of {}",
+                dir.display(),
+                source.metadata.name.as_deref().unwrap_or("every source")
+            ),
+            "restore the folders ledger, blobs and keys from a backup; to begin anew and trust \
+             every source as it is now, start with another data directory",
+        )),
+    }
 }
 
 fn canonical(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {

@@ -83,7 +83,7 @@ pub async fn publish(client: &kube::Client, about: &Named, event: Value) {
         }
     };
     if let Err(err) = client.request::<Value>(request).await {
-        tracing::warn!(object = %about, error = %err, "event not written");
+        tracing::warn!(object = %about, error = crate::words(&err), "event not written");
     }
 }
 

@@ -47,8 +47,17 @@ async fn read(ctx: &Context, kind: Kind, name: &Named) -> Result<Option<Value>, 
 /// status cannot be written either.
 fn unreadable(ctx: &Context, kind: Kind, name: &Named, err: &kube::Error) -> Next {
     let pause = ctx.failed(kind, name);
-    tracing::warn!(kind = kind.name(), object = %name, error = %Chain(err), "API server failed us");
-    Next::Retry(pause, format!("the API server: {}", Chain(err)))
+    let words = words(err);
+    tracing::warn!(kind = kind.name(), object = %name, error = words, "API server failed us");
+    Next::Retry(pause, format!("the API server: {words}"))
+}
+
+/// What the API server said, in its own words and without the client's.
+fn words(err: &kube::Error) -> String {
+    match err {
+        kube::Error::Api(status) => status.message.clone(),
+        err => Chain(err).to_string(),
+    }
 }
 
 /// An object that the schema let through and that cannot be read all the same: it stalls alone.

@@ -4,20 +4,20 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use fixpoint_driver_store::Indexed;
 use fixpoint_driver_store::ledger::verify;
-use fixpoint_driver_store::{Indexed, Ledger};
 use fixpoint_ledger::VerifierKey;
 use serde_json::{Value, json};
 
 use super::get::since;
 use crate::client::Connection;
 use crate::output::{self, Shape, Tone};
-use crate::report::{Advice, advice};
+use crate::report::advice;
 
 /// Read and verify the ledger: what was seen, decided and done.
 ///
-/// Asks the running engine; with --data-dir it reads the files themselves: `verify` at any time,
-/// `log` of an engine that is stopped.
+/// Asks the running engine; with --data-dir it reads the files themselves, of a running engine or a
+/// stopped one, and changes none of them.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fixpoint ledger log
@@ -90,7 +90,7 @@ async fn log(args: LogArgs, connection: Connection) -> Result<ExitCode> {
         ));
     }
     let entries = match &connection.data_dir {
-        Some(dir) => offline_entries(dir, &args).await?,
+        Some(dir) => offline_entries(dir, &args)?,
         None => {
             let client = connection.client().await?;
             let about = args.about.as_deref().map(|about| format!("&subject={about}"));
@@ -108,26 +108,20 @@ async fn log(args: LogArgs, connection: Connection) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn offline_entries(dir: &Path, args: &LogArgs) -> Result<Value> {
+fn offline_entries(dir: &Path, args: &LogArgs) -> Result<Value> {
     must_exist(dir)?;
-    let ledger = Ledger::open(dir).await.map_err(|err| {
-        let hint = "an engine that runs is asked without --data-dir";
-        anyhow::Error::new(err).context(Advice {
-            message: format!("could not read the ledger in {}", dir.display()),
-            hint: hint.to_owned(),
-        })
-    })?;
-    let found = match &args.about {
-        Some(about) => ledger.subject(about, args.tail)?,
-        None => ledger.tail(args.tail as u64)?,
-    };
-    let mut entries = Vec::with_capacity(found.len());
-    for Indexed { index, entry } in found {
+    let read = fixpoint_driver_store::ledger::read(dir)
+        .with_context(|| format!("could not read the ledger in {}", dir.display()))?;
+    let mut entries = Vec::new();
+    for Indexed { index, entry } in read {
+        if args.about.as_ref().is_some_and(|about| *about != entry.subject) {
+            continue;
+        }
         let mut value = serde_json::to_value(entry)?;
         value["index"] = index.into();
         entries.push(value);
     }
-    Ok(Value::Array(entries))
+    Ok(Value::Array(entries.split_off(entries.len().saturating_sub(args.tail))))
 }
 
 fn must_exist(dir: &Path) -> Result<()> {

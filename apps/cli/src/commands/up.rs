@@ -11,7 +11,7 @@ use kube::core::GroupVersionKind;
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::client::Connection;
+use crate::client::{Connection, plain};
 use crate::engine::{self, Running, Settings};
 use crate::output;
 use crate::report::advice;
@@ -43,7 +43,14 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
     ignore_file_size_signal()?;
     let mut manifests = Vec::new();
     for path in &args.filename {
-        manifests.extend(read_manifests(path)?);
+        let found = read_manifests(path)?;
+        if found.is_empty() {
+            return Err(advice(
+                format!("{} holds no manifests", path.display()),
+                "name a file, or a folder of .yaml, .yml or .json files, with at least one object",
+            ));
+        }
+        manifests.extend(found);
     }
     let mut running = engine::start(Settings {
         data_dir: connection.data_dir()?,
@@ -51,16 +58,16 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
         allow_file_sources: args.allow_file_sources,
     })
     .await?;
+    if let Err(err) = apply(&running.admin, manifests).await {
+        running.stop().await;
+        return Err(err);
+    }
     output::line(format!(
         "ready: https://{} in {}, kubeconfig {}",
         running.address,
         output::took(running.ready_after),
         running.kubeconfig.display()
     ));
-    if let Err(err) = apply(&running.admin, manifests).await {
-        running.stop().await;
-        return Err(err);
-    }
     let failed = until_stopped(&mut running).await?;
     running.stop().await;
     Ok(if failed { ExitCode::from(1) } else { ExitCode::SUCCESS })
@@ -159,9 +166,14 @@ pub async fn apply(client: &kube::Client, manifests: Vec<Value>) -> Result<()> {
     for mut manifest in manifests {
         let Some(key) = fixpoint_base::Key::of(&manifest) else { continue };
         let gvk = GroupVersionKind::gvk(&key.gvk.group, &key.gvk.version, &key.gvk.kind);
-        let (resource, capabilities) = kube::discovery::pinned_kind(client, &gvk)
-            .await
-            .with_context(|| format!("{key} is of a kind that the engine does not know"))?;
+        let found = kube::discovery::pinned_kind(client, &gvk).await;
+        let (resource, capabilities) = found.map_err(|err| match err {
+            kube::Error::Api(status) if status.code != 404 => plain(kube::Error::Api(status)),
+            _ => advice(
+                format!("{key} is of kind {}, which the engine does not know", gvk.kind),
+                "check apiVersion and kind, or apply its CustomResourceDefinition first",
+            ),
+        })?;
         let api: kube::Api<DynamicObject> = if capabilities.scope == kube::discovery::Scope::Cluster
         {
             kube::Api::all_with(client.clone(), &resource)
@@ -175,6 +187,7 @@ pub async fn apply(client: &kube::Client, manifests: Vec<Value>) -> Result<()> {
         };
         api.patch(&key.name, &PatchParams::apply("fixpoint-up").force(), &Patch::Apply(&manifest))
             .await
+            .map_err(plain)
             .with_context(|| format!("could not apply {key}"))?;
     }
     Ok(())

@@ -271,7 +271,10 @@ fn manifests_given_at_start_are_applied_in_an_order_that_works() {
     }
     write("bad.yaml", "apiVersion: example.org/v1\nkind: Unknown\nmetadata: {name: x}\n");
     let said = home.run_for(1, &["up", "--listen", "127.0.0.1:0", "-f", "bad.yaml"]);
-    assert!(said.err.contains("Unknown/x is of a kind that the engine does not know"), "{said:#?}");
+    assert!(
+        said.err.contains("Unknown/x is of kind Unknown, which the engine does not know"),
+        "{said:#?}"
+    );
 }
 
 #[test]

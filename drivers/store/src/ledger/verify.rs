@@ -16,7 +16,7 @@ use fixpoint_ledger::note::{Checkpoint, VerifierKey};
 use fixpoint_ledger::tiles::{self, Edge, Tile, WIDTH};
 
 use super::open::{Tail, read_tail};
-use super::{CHECKPOINT, LedgerError, Shelf, TAIL};
+use super::{CHECKPOINT, Indexed, LedgerError, Shelf, TAIL};
 use crate::disk::{Below, Disk, Folder};
 use crate::log::Log;
 
@@ -60,6 +60,21 @@ pub fn verify(dir: &Path, key: Option<&VerifierKey>) -> Result<Report, LedgerErr
     verify_on(Arc::new(Folder::existing(dir)), key)
 }
 
+/// Reads the entries of the ledger below a data directory as they are: nothing is locked, mended or
+/// written, so that evidence stays what it is.
+///
+/// # Errors
+/// When the disk cannot be read, or the ledger is not sound: entries of such a one prove nothing.
+pub fn read(dir: &Path) -> Result<Vec<Indexed>, LedgerError> {
+    let mut check = Check::new(Arc::new(Folder::existing(dir)), true);
+    check.kept = Some(Vec::new());
+    let (report, entries) = check.run_keeping(None)?;
+    match report.problems.first() {
+        None => Ok(entries),
+        Some(problem) => Err(LedgerError::tampered(problem.clone())),
+    }
+}
+
 /// How often a ledger that grows meanwhile is looked at again.
 const LOOKS: usize = 3;
 
@@ -101,6 +116,8 @@ struct Check {
     /// The root at the size of the checkpoint.
     signed: Option<Checkpoint>,
     plans: BTreeSet<Digest>,
+    /// The entries read so far, where somebody wants them.
+    kept: Option<Vec<Indexed>>,
 }
 
 impl Check {
@@ -114,6 +131,7 @@ impl Check {
             edge: Edge::default(),
             signed: None,
             plans: BTreeSet::new(),
+            kept: None,
         }
     }
 
@@ -121,7 +139,14 @@ impl Check {
         self.report.problems.push(what.into());
     }
 
-    fn run(mut self, key: Option<&VerifierKey>) -> Result<Report, LedgerError> {
+    fn run(self, key: Option<&VerifierKey>) -> Result<Report, LedgerError> {
+        self.run_keeping(key).map(|(report, _)| report)
+    }
+
+    fn run_keeping(
+        mut self,
+        key: Option<&VerifierKey>,
+    ) -> Result<(Report, Vec<Indexed>), LedgerError> {
         let tail = self.tail()?;
         let size = tail.head.size + tail.texts.len() as u64;
         self.checkpoint(&tail, key)?;
@@ -139,12 +164,12 @@ impl Check {
         }
         self.partial_tiles(signed)?;
         self.bodies(&tail)?;
-        let Self { mut report, audit, edge, .. } = self;
+        let Self { mut report, audit, edge, kept, .. } = self;
         report.size = edge.size();
         report.root = hex(&edge.root());
         report.open = audit.open_intents().collect();
         report.problems.extend(audit.finish().iter().map(ToString::to_string));
-        Ok(report)
+        Ok((report, kept.unwrap_or_default()))
     }
 
     fn tail(&mut self) -> Result<Tail, LedgerError> {
@@ -276,6 +301,9 @@ impl Check {
                     self.plans.insert(intent.plan);
                 }
                 self.audit.entry(&entry);
+                if let Some(kept) = &mut self.kept {
+                    kept.push(Indexed { index, entry });
+                }
             }
             Err(err) => self.problem(format!("entry {index}: {}", Chain(&err))),
         }

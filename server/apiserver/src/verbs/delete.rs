@@ -112,7 +112,7 @@ impl Server {
         for _ in 0..TRIES {
             let Some(found) = current(&self.store, kind, name) else { return Ok(None) };
             check_preconditions(kind, &found, options)?;
-            protect(kind, &found)?;
+            protect(self, kind, &found)?;
             let old = found.value();
             let has_dependents = !self.store.read().dependents(&found.uid).is_empty();
             let new = begin(kind, &old, options.propagation, has_dependents, &self.now_text());
@@ -169,14 +169,21 @@ fn check_preconditions(
     Ok(())
 }
 
-/// The namespaces that the server itself needs stay.
-fn protect(kind: &Kind, found: &Object) -> Result<(), Failure> {
+/// The namespaces and the definitions that the server itself needs stay: with a definition every
+/// object of its kind would go, and everything that those put anywhere.
+fn protect(server: &Server, kind: &Kind, found: &Object) -> Result<(), Failure> {
     let name = &found.name.name;
-    if kind.resource != *NAMESPACES || !bootstrap::NAMESPACES.contains(&name.as_str()) {
-        return Ok(());
+    if kind.resource == *NAMESPACES && bootstrap::NAMESPACES.contains(&name.as_str()) {
+        let why = "this namespace may not be deleted";
+        return Err(status::forbidden("", "namespaces", name, why).into());
     }
-    let why = "this namespace may not be deleted";
-    Err(status::forbidden("", "namespaces", name, why).into())
+    let own = |crd: &Value| crd["metadata"]["name"] == name.as_str();
+    if kind.resource == *DEFINITIONS && server.options.crds.iter().any(own) {
+        let why = "this definition is the engine's own and may not be deleted";
+        let (group, plural) = ("apiextensions.k8s.io", "customresourcedefinitions");
+        return Err(status::forbidden(group, plural, name, why).into());
+    }
+    Ok(())
 }
 
 /// Marks an object as being deleted, with the finalizers that its dependents call for.

@@ -12,6 +12,16 @@ use futures::stream::FuturesUnordered;
 use serde_json::Value;
 use tokio::time::Instant;
 
+/// One quick second try within a run, for a conflict or a connection that broke. What needs longer
+/// ends the run, so that the status tells, and the next run comes with the delivery's back-off.
+const PACE: Pace = Pace {
+    width: 8,
+    attempts: 2,
+    first_pause: Duration::from_millis(250),
+    longest_pause: Duration::from_secs(30),
+    deadline: None,
+};
+
 type Flying<'a> = FuturesUnordered<BoxFuture<'a, (usize, Result<Done, TargetError>)>>;
 
 /// Carries a plan out under its permit and tells what became of every step.
@@ -23,7 +33,7 @@ pub async fn carry_out(
     timeout: Duration,
 ) -> Report {
     let began = Instant::now();
-    let mut run = Run::new(plan, Pace { deadline: Some(timeout), ..Pace::default() });
+    let mut run = Run::new(plan, Pace { deadline: Some(timeout), ..PACE });
     let mut flying = Flying::new();
     loop {
         match run.next(began.elapsed()) {

@@ -138,6 +138,7 @@ impl Run<'_> {
             unfinished: status::unfinished(&plan),
             guard: plan.guard.clone(),
             changes: report.changes(),
+            transient: report.is_transient(),
             workloads: workloads(&scene.rendered.desired),
         };
         if !facts.is_clean() {
@@ -334,7 +335,8 @@ impl Run<'_> {
     /// What waits for the target alone (a name being freed, a definition to appear) is looked at
     /// sooner than the interval says.
     fn partial_retry(&self, facts: &Facts) -> Duration {
-        if facts.failures.is_empty() && facts.problems.is_empty() && facts.guard.is_none() {
+        let waits = facts.failures.is_empty() || facts.transient;
+        if waits && facts.problems.is_empty() && facts.guard.is_none() {
             self.ctx.failed(Kind::Delivery, self.name)
         } else {
             Duration::MAX

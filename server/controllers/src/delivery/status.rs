@@ -110,6 +110,8 @@ pub struct Facts {
     pub guard: Option<Guard>,
     /// What changed, a line for each object.
     pub changes: Vec<String>,
+    /// Whether every failure may mend itself.
+    pub transient: bool,
     /// Kinds among the objects that nothing runs on this server.
     pub workloads: Vec<String>,
 }

@@ -41,6 +41,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, _connection: Connection) -> Result<ExitCode> {
     super::up::log_to_stderr_quietly();
+    let keep = args.dir.is_some() || !args.once;
     let dir = folder(args.dir)?;
     let repository = Repository::create(&dir.join("repository"))?;
     let mut running = engine::start(Settings {
@@ -77,6 +78,11 @@ pub async fn run(args: Args, _connection: Connection) -> Result<ExitCode> {
         ExitCode::SUCCESS
     };
     running.stop().await;
+    if keep {
+        output::line(format!("Stopped. What it made stays in {}.", dir.display()));
+    } else if let Err(err) = std::fs::remove_dir_all(&dir) {
+        tracing::warn!(error = %err, "the folder of the story stays");
+    }
     Ok(code)
 }
 

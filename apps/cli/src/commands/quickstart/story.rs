@@ -75,7 +75,10 @@ pub fn print(table: &[Chapter]) {
     let rows: Vec<Vec<String>> = table
         .iter()
         .map(|Chapter { what, came, took, aim }| {
-            let aim = aim.map_or_else(String::new, |aim| format!("< {}", output::took(aim)));
+            let aim = aim.map_or_else(String::new, |aim| {
+                let missed = if took > &aim { " (missed)" } else { "" };
+                format!("< {}{missed}", output::took(aim))
+            });
             vec![(*what).to_owned(), came.clone(), output::took(*took), aim]
         })
         .collect();
