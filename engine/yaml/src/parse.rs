@@ -52,7 +52,11 @@ pub fn parse_as(text: &[u8], dialect: Dialect, limits: &Limits) -> Result<Vec<Va
         let (event, span) = next.map_err(|err| {
             let mark = err.marker();
             let at = Place { line: mark.line(), column: mark.col() + 1 };
-            YamlError::bad(at, err.kind().to_string())
+            let what = err.kind().to_string();
+            match what.contains("recursion limit") {
+                true => YamlError::over(at, "the nesting is too deep", limits.yaml_depth),
+                false => YamlError::bad(at, what),
+            }
         })?;
         reader.take(event, place(&span))?;
     }

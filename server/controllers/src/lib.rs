@@ -81,10 +81,7 @@ async fn malformed(
     condition["type"] = "Stalled".into();
     condition["status"] = "True".into();
     conditions.push(condition);
-    let manager = match kind {
-        Kind::Source => managers::SOURCE_STATUS,
-        Kind::Delivery => managers::KUSTOMIZE_STATUS,
-    };
+    let manager = manager(kind);
     let old = &object["status"];
     if old["conditions"][0]["message"] != message.as_str() {
         let mut new = old.clone();
@@ -95,6 +92,14 @@ async fn malformed(
         ctx.event(kind, object, Severity::Warning, "Malformed", &message).await;
     }
     Next::Never(message)
+}
+
+/// The name under which a kind's bookkeeping is written; Flux's own.
+fn manager(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Source => managers::SOURCE_STATUS,
+        Kind::Delivery => managers::KUSTOMIZE_STATUS,
+    }
 }
 
 /// Puts our finalizer on an object, so that it cannot go without us.
@@ -143,7 +148,7 @@ async fn set_finalizers(
         "finalizers": finalizers,
         "resourceVersion": object["metadata"]["resourceVersion"],
     }});
-    let params = PatchParams::default();
+    let params = PatchParams { field_manager: Some(manager(kind).to_owned()), ..Default::default() };
     kind.api(&ctx.client, &name.namespace)
         .patch(&name.name, &params, &Patch::Merge(&patch))
         .await
