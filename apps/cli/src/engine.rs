@@ -184,12 +184,11 @@ async fn must_have_its_ledger(server: &ApiServer, ledger: &Ledger, dir: &Path) -
         return Ok(());
     }
     let client = kube::Client::new(server.service(User::engine()), "default");
-    let sources: kube::Api<fixpoint_api_types::GitRepository> = kube::Api::all(client);
+    // Untyped: one source that cannot be read must not keep the engine from starting.
+    let resource = crate::commands::kind::Kind::GitRepository.resource();
+    let sources: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(client, &resource);
     let found = sources.list(&Default::default()).await.map_err(crate::client::plain)?;
-    let delivered = found
-        .items
-        .iter()
-        .find(|source| source.status.as_ref().is_some_and(|status| status.artifact.is_some()));
+    let delivered = found.items.iter().find(|source| source.data["status"]["artifact"].is_object());
     match delivered {
         None => Ok(()),
         Some(source) => Err(advice(

@@ -59,82 +59,26 @@ pub struct Context {
     pub memories: Memories,
     /// What deliveries want.
     pub wanted: Wanted,
+    /// Failures in a row and events so far.
+    pub tally: Tally,
+}
+
+/// What is counted between runs.
+pub struct Tally {
     failures: Mutex<BTreeMap<(Kind, Named), u32>>,
     events: AtomicU64,
 }
 
-/// What [`Context::new`] is made of beyond its defaults.
-pub struct Ingredients {
-    /// See [`Context::client`].
-    pub client: kube::Client,
-    /// See [`Context::stores`].
-    pub stores: Arc<dyn Stores>,
-    /// See [`Context::record`].
-    pub record: Record,
-    /// See [`Context::artifacts`].
-    pub artifacts: Artifacts,
-    /// See [`Context::world`].
-    pub world: Arc<World>,
-    /// See [`Context::drift`].
-    pub drift: Drift,
-    /// See [`Context::target`].
-    pub target: KubeTarget,
-    /// See [`Context::clock`].
-    pub clock: Clock,
-    /// See [`Context::limits`].
-    pub limits: Limits,
-    /// See [`Context::artifact_url`].
-    pub artifact_url: String,
-    /// See [`Context::secret_key`].
-    pub secret_key: Arc<Secret<Vec<u8>>>,
-    /// See [`Context::local_folders`].
-    pub local_folders: Vec<PathBuf>,
-    /// See [`Context::metrics`].
-    pub metrics: Metrics,
+impl Tally {
+    /// Starts counting. Names of events must not repeat after a restart; the time of the start
+    /// sees to that.
+    pub fn new(now: Timestamp) -> Self {
+        let started = u64::try_from(now.as_nanosecond()).unwrap_or_default();
+        Self { failures: Mutex::default(), events: AtomicU64::new(started) }
+    }
 }
 
 impl Context {
-    /// Puts the parts together.
-    pub fn new(ingredients: Ingredients) -> Self {
-        let Ingredients {
-            client,
-            stores,
-            record,
-            artifacts,
-            world,
-            drift,
-            target,
-            clock,
-            limits,
-            artifact_url,
-            secret_key,
-            local_folders,
-            metrics,
-        } = ingredients;
-        let started = u64::try_from(clock().as_nanosecond()).unwrap_or_default();
-        Self {
-            client,
-            stores,
-            record,
-            artifacts,
-            world,
-            target,
-            drift,
-            stages: Stages::default(),
-            clock,
-            limits,
-            artifact_url,
-            secret_key,
-            local_folders,
-            metrics,
-            memories: Memories::default(),
-            wanted: Wanted::default(),
-            failures: Mutex::default(),
-            // Names of events must not repeat after a restart; the time of start sees to that.
-            events: AtomicU64::new(started),
-        }
-    }
-
     /// The time in whole seconds, as Kubernetes writes it.
     pub fn now(&self) -> Timestamp {
         let now = (self.clock)();
@@ -144,7 +88,7 @@ impl Context {
     /// Notes a failure and says how long to wait: 1 s, doubled each time, at most 15 minutes
     /// (Flux's longest retry delay).
     pub fn failed(&self, kind: Kind, name: &Named) -> Duration {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failures = self.tally.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let count = failures.entry((kind, name.clone())).or_default();
         *count = count.saturating_add(1);
         const LONGEST: Duration = Duration::from_secs(15 * 60);
@@ -153,7 +97,11 @@ impl Context {
 
     /// Forgets the failures of an object that succeeded.
     pub fn succeeded(&self, kind: Kind, name: &Named) {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(kind, name.clone()));
+        self.tally
+            .failures
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(kind, name.clone()));
     }
 
     /// Writes an event about an object.
@@ -165,7 +113,7 @@ impl Context {
         reason: &str,
         message: &str,
     ) {
-        let unique = self.events.fetch_add(1, Ordering::Relaxed);
+        let unique = self.tally.events.fetch_add(1, Ordering::Relaxed);
         let now = self.now().to_string();
         let event = events::event(kind, about, severity, reason, message, &now, unique);
         if let Some(name) = crate::world::name_of(about) {

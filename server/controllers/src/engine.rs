@@ -9,7 +9,8 @@ use fixpoint_driver_store::{Artifacts, Ledger, LedgerError};
 use fixpoint_source::Stores;
 use futures::FutureExt as _;
 
-use crate::context::{Clock, Context, Ingredients};
+use crate::context::{Clock, Context, Tally};
+use crate::delivery::{Memories, Wanted};
 use crate::drift::Drift;
 use crate::looper::{self, Looper, Named, Waker};
 use crate::metrics::Metrics;
@@ -74,8 +75,9 @@ impl Engine {
         let (wake_delivery, deliveries) = looper::looper(CONCURRENCY);
         let world = Arc::new(World::new(wake_source.clone(), wake_delivery.clone()));
         let secret_key = Arc::new(Secret::new(ledger.realm_key().to_vec()));
+        let tally = Tally::new(clock());
         let target = KubeTarget::new(client.clone(), Settings::new(secret_key.clone()));
-        let ctx = Arc::new(Context::new(Ingredients {
+        let ctx = Arc::new(Context {
             drift: Drift::new(target.clone()),
             target,
             client,
@@ -89,7 +91,11 @@ impl Engine {
             secret_key,
             local_folders,
             metrics,
-        }));
+            stages: Stages::default(),
+            memories: Memories::default(),
+            wanted: Wanted::default(),
+            tally,
+        });
         Ok(Self { ctx, sources, deliveries, wake_delivery, wake_source })
     }
 

@@ -148,7 +148,8 @@ async fn set_finalizers(
         "finalizers": finalizers,
         "resourceVersion": object["metadata"]["resourceVersion"],
     }});
-    let params = PatchParams { field_manager: Some(manager(kind).to_owned()), ..Default::default() };
+    let params =
+        PatchParams { field_manager: Some(manager(kind).to_owned()), ..Default::default() };
     kind.api(&ctx.client, &name.namespace)
         .patch(&name.name, &params, &Patch::Merge(&patch))
         .await

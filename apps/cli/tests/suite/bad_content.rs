@@ -44,7 +44,9 @@ fn deeply_nested_yaml() {
     check(
         &[("deploy/deep.yaml", &deep)],
         "deep.yaml",
-        &expect!["deploy/deep.yaml:1: the nesting is too deep (the limit is 64) (split the file; `fixpoint build --limits off` reads it all the same)"],
+        &expect![
+            "deploy/deep.yaml:1: the nesting is too deep (the limit is 64) (split the file; `fixpoint build --limits off` reads it all the same)"
+        ],
     );
 }
 
