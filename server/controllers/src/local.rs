@@ -15,9 +15,8 @@ use tokio::sync::mpsc;
 use crate::looper::{Named, Waker};
 use crate::world::{Kind, World};
 
-/// How often new and removed sources are noticed. A source that was just declared is looked at
-/// anyway, so its first watch may come a little later.
-const REFRESH: Duration = Duration::from_millis(500);
+/// How often a repository that was not there when its source was declared is looked for.
+const REFRESH: Duration = Duration::from_secs(30);
 
 /// Git moves a reference in several steps; one look after them is enough.
 const QUIET: Duration = Duration::from_millis(5);
@@ -48,8 +47,11 @@ pub async fn run(world: Arc<World>, folders: Vec<PathBuf>, waker: Waker) {
     let mut watched: BTreeMap<PathBuf, Vec<Named>> = BTreeMap::new();
     let mut refresh = tokio::time::interval(REFRESH);
     loop {
-        // Both arms are cancel-safe: a tick or a message not taken stays.
+        // All arms are cancel-safe: a note, a tick or a message not taken stays.
         tokio::select! {
+            () = world.sources_changed() => {
+                update(&mut watcher, &mut watched, &world, &folders, &waker);
+            }
             _ = refresh.tick() => update(&mut watcher, &mut watched, &world, &folders, &waker),
             Some(path) = told.recv() => {
                 tokio::time::sleep(QUIET).await;

@@ -14,6 +14,7 @@ use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::looper::{Named, Waker};
 
@@ -73,6 +74,7 @@ pub struct World {
     deliveries: Objects,
     wake_source: Waker,
     wake_delivery: Waker,
+    sources_changed: Notify,
 }
 
 impl World {
@@ -83,7 +85,14 @@ impl World {
             deliveries: Objects::default(),
             wake_source,
             wake_delivery,
+            sources_changed: Notify::new(),
         }
+    }
+
+    /// Resolves when a source was declared, changed or removed since it resolved last. For one
+    /// listener.
+    pub async fn sources_changed(&self) {
+        self.sources_changed.notified().await;
     }
 
     /// The waker of a kind.
@@ -161,6 +170,7 @@ impl World {
             |facet: fn(&Value) -> Value| old.as_ref().is_none_or(|old| facet(old) != facet(&new));
         if changed(declared) {
             self.waker(kind).wake(name.clone());
+            self.note_source(kind);
         }
         if changed(outcome) {
             self.wake_dependents(kind, &name);
@@ -171,7 +181,14 @@ impl World {
     fn lost(&self, kind: Kind, name: &Named) {
         self.objects(kind).write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.waker(kind).wake(name.clone());
+        self.note_source(kind);
         self.wake_dependents(kind, name);
+    }
+
+    fn note_source(&self, kind: Kind) {
+        if kind == Kind::Source {
+            self.sources_changed.notify_one();
+        }
     }
 
     fn wake_dependents(&self, kind: Kind, name: &Named) {
