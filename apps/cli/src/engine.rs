@@ -95,10 +95,16 @@ pub async fn start(settings: Settings) -> Result<Running> {
     .await
     .with_context(|| format!("could not start on {}", settings.data_dir.display()))?;
 
-    let ledger = Ledger::open(&settings.data_dir)
+    let delivered = delivered(&server).await?;
+    let dir = &settings.data_dir;
+    if !delivered.is_empty() && !dir.join("ledger").is_dir() {
+        return Err(lost(dir, "is gone"));
+    }
+    warn_of_changes(dir).await;
+    let ledger = Ledger::open(dir)
         .await
-        .with_context(|| format!("could not open the ledger in {}", settings.data_dir.display()))?;
-    must_have_its_ledger(&server, &ledger, &settings.data_dir).await?;
+        .with_context(|| format!("could not open the ledger in {}", dir.display()))?;
+    must_know(&ledger, &delivered, dir)?;
 
     let artifacts = Artifacts::open(&settings.data_dir.join("artifacts"))
         .context("could not open the artifacts")?;
@@ -177,30 +183,90 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// Sources that were delivered have their history in the ledger. Without it every rewritten branch
-/// would count as seen for the first time, so a ledger that is gone is not begun anew silently.
-async fn must_have_its_ledger(server: &ApiServer, ledger: &Ledger, dir: &Path) -> Result<()> {
-    if ledger.size() > 0 {
-        return Ok(());
-    }
+/// The sources that were delivered, each with its commit, as the stored state has them.
+async fn delivered(server: &ApiServer) -> Result<Vec<(String, String)>> {
     let client = kube::Client::new(server.service(User::engine()), "default");
     // Untyped: one source that cannot be read must not keep the engine from starting.
     let resource = crate::commands::kind::Kind::GitRepository.resource();
     let sources: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(client, &resource);
     let found = sources.list(&Default::default()).await.map_err(crate::client::plain)?;
-    let delivered = found.items.iter().find(|source| source.data["status"]["artifact"].is_object());
-    match delivered {
-        None => Ok(()),
-        Some(source) => Err(advice(
-            format!(
-                "the ledger in {} is gone or empty, and with it the history of {}",
-                dir.display(),
-                source.metadata.name.as_deref().unwrap_or("every source")
-            ),
-            "restore the folders ledger, blobs and keys from a backup; to begin anew and trust \
-             every source as it is now, start with another data directory",
-        )),
+    let mut delivered = Vec::new();
+    for source in found.items {
+        let revision = source.data["status"]["artifact"]["revision"].as_str().unwrap_or_default();
+        if let (Some((_, commit)), Some(namespace), Some(name)) =
+            (revision.rsplit_once("sha1:"), source.metadata.namespace, source.metadata.name)
+        {
+            delivered.push((format!("GitRepository/{namespace}/{name}"), commit.to_owned()));
+        }
     }
+    Ok(delivered)
+}
+
+/// Sources that were delivered have their history in the ledger, written before their status was.
+/// A ledger that does not know them is gone, or an older copy: on it a rewritten branch would be
+/// taken for an honest one, so the engine does not go on from there by itself.
+fn must_know(ledger: &Ledger, delivered: &[(String, String)], dir: &Path) -> Result<()> {
+    if delivered.is_empty() {
+        return Ok(());
+    }
+    if ledger.size() == 0 {
+        return Err(lost(dir, "is empty"));
+    }
+    let replay = ledger.replay().context("could not read the ledger")?;
+    for (subject, commit) in delivered {
+        let known = replay.sources.get(subject).is_some_and(|source| {
+            source.admitted.keys().any(|(_, _, admitted)| admitted == commit)
+        });
+        if !known {
+            let short: String = commit.chars().take(8).collect();
+            let what = format!("is older than the state: it does not know {short} of {subject}");
+            return Err(lost(dir, &what));
+        }
+    }
+    Ok(())
+}
+
+fn lost(dir: &Path, what: &str) -> anyhow::Error {
+    advice(
+        format!("the ledger in {} {what}", dir.display()),
+        "put the newest ledger, blobs and keys folders back in place; to begin anew and trust \
+         every source as it is now, start with another data directory",
+    )
+}
+
+/// Bytes of a ledger that is verified whole at each start; a longer one takes longer than a start
+/// should, and is verified by `fixpoint ledger verify`.
+const VERIFIED_AT_START: u64 = 8 * 1024 * 1024;
+
+/// Verifies the ledger as it lies there, before anything is written to it: what is opened next
+/// mends files from the tail, and a change that it mends must not go unsaid.
+async fn warn_of_changes(dir: &Path) {
+    let dir = dir.to_owned();
+    let verified = tokio::task::spawn_blocking(move || {
+        let small = dir.join("ledger").is_dir() && size_of(&dir.join("ledger")) < VERIFIED_AT_START;
+        small.then(|| fixpoint_driver_store::ledger::verify(&dir, None))
+    });
+    // A ledger that cannot be read at all is an error of the opening that follows.
+    if let Ok(Some(Ok(report))) = verified.await
+        && let Some(problem) = report.problems.first()
+    {
+        tracing::error!(
+            problem,
+            more = report.problems.len() - 1,
+            "the ledger was changed from outside while the engine was down"
+        );
+    }
+}
+
+fn size_of(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => size_of(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 fn canonical(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {

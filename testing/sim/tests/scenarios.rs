@@ -67,6 +67,7 @@ scenarios! {
     missing_namespace,
     missing_path,
     moving_an_object,
+    moving_to_a_dependency,
     name_collision,
     named_ref,
     new_commit,

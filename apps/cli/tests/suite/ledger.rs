@@ -111,15 +111,38 @@ fn a_ledger_that_is_gone_is_not_begun_anew_while_sources_were_delivered_from_it(
     let aside = home.data_dir().join("aside");
     fs::rename(&ledger, &aside).unwrap();
     let said = home.run_for(1, &["up", "--listen", "127.0.0.1:0"]);
-    assert!(said.err.contains("is gone or empty, and with it the history of"), "{said:#?}");
-    assert!(said.err.contains("hint: restore the folders ledger, blobs and keys"), "{said:#?}");
-    if ledger.exists() {
-        fs::remove_dir_all(&ledger).unwrap();
-    }
+    assert!(said.err.contains("is gone"), "{said:#?}");
+    assert!(said.err.contains("hint: put the newest ledger"), "{said:#?}");
+    assert!(!ledger.exists(), "a refused start leaves nothing behind");
     fs::rename(&aside, &ledger).unwrap();
     assert_eq!(home.verify_offline().code, 0);
     let engine = home.up();
     assert!(engine.stop().0.success());
+}
+
+#[test]
+fn an_older_copy_of_the_ledger_is_refused() {
+    let (home, [shop, _neighbour]) = stopped();
+    let (ledger, old) = (home.data_dir().join("ledger"), home.data_dir().join("old"));
+    copy(&ledger, &old);
+    let engine = home.up();
+    let commit = shop.commit(&[("deploy/more.yaml", &crate::harness::config_map("more", "1"))]);
+    engine.api().wait("GitRepository", "shop", "store the commit", |source| {
+        source["status"]["artifact"]["revision"].as_str().is_some_and(|at| at.ends_with(&commit))
+    });
+    engine.stop();
+    fs::remove_dir_all(&ledger).unwrap();
+    fs::rename(&old, &ledger).unwrap();
+    let said = home.run_for(1, &["up", "--listen", "127.0.0.1:0"]);
+    assert!(said.err.contains("is older than the state: it does not know"), "{said:#?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    for path in files(from) {
+        let copy = to.join(path.strip_prefix(from).unwrap());
+        fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        fs::copy(&path, &copy).unwrap();
+    }
 }
 
 #[test]

@@ -351,8 +351,9 @@ impl Run<'_> {
                 let status = status.and_then(|status| serde_json::from_value(status).ok());
                 status.map_or_else(Inventory::new, |status| inventory(&status))
             });
-            if inventory.contains(&wanted.key) {
-                claims.insert(Id::from(&wanted.key), other);
+            let id = Id::from(&wanted.key);
+            if inventory.contains(&wanted.key) && !self.ctx.wanted.has_let_go(&name, &id) {
+                claims.insert(id, other);
             }
         }
         claims

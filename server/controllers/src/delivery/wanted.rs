@@ -56,6 +56,13 @@ impl Wanted {
             .collect()
     }
 
+    /// Whether a delivery is known to want an object no longer, whatever its inventory still says:
+    /// it may be waiting for the very delivery that takes the object over.
+    pub fn has_let_go(&self, delivery: &Named, object: &Id) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(delivery).is_some_and(|want| !want.objects.contains(object))
+    }
+
     /// Who else wants these objects.
     pub fn others(&self, us: &Named, objects: &BTreeSet<Id>) -> BTreeMap<Id, Named> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
