@@ -21,6 +21,7 @@ use super::read::{parse_revision, too_new};
 use super::select::Selection;
 use crate::body::Body;
 use crate::convert;
+use crate::options::Clock;
 use crate::present::{Shown, View};
 use crate::server::Server;
 use crate::store::{Event, EventKind, Object, Resource, Store, state::Page};
@@ -40,6 +41,8 @@ struct Watch {
     resource: Resource,
     selection: Selection,
     view: View,
+    /// Ages in tables are told as of each event, not as of the beginning of the watch.
+    clock: Clock,
     /// Everything up to here was sent.
     seen: u64,
     changed: watch::Receiver<u64>,
@@ -80,6 +83,7 @@ impl Server {
             resource: target.kind.resource.clone(),
             selection,
             view,
+            clock: self.options.clock.clone(),
             seen: asked,
             changed,
             closing: self.closing(),
@@ -169,6 +173,7 @@ impl Watch {
             if self.ended {
                 return None;
             }
+            self.view.now = (self.clock)();
             if let Some(piece) = self.next_initial() {
                 return Some(piece);
             }

@@ -220,6 +220,15 @@ fn tables_can_be_watched() {
         assert!(!first["object"]["columnDefinitions"].as_array().unwrap().is_empty());
         assert!(second["object"]["columnDefinitions"].as_array().unwrap().is_empty());
         assert_eq!(second["object"]["rows"][0]["cells"][0], "b");
+
+        // Ages are as of the event: an object made later is not older than the watch.
+        while let Ok(Some(_)) =
+            tokio::time::timeout(std::time::Duration::from_millis(50), lines.next()).await
+        {}
+        world.clock.fetch_add(60, std::sync::atomic::Ordering::Relaxed);
+        world.run(&format!("POST {MAPS} {{\"metadata\":{{\"name\":\"later\"}}}}")).await;
+        let later = lines.next().await.unwrap();
+        assert_eq!(later["object"]["rows"][0]["cells"].as_array().unwrap().last().unwrap(), "0s");
     });
 }
 
