@@ -98,6 +98,7 @@ fn objects_go_with_their_definition() {
         DELETE CRDS/widgets.example.com
         gone WIDGETS/a
         POST WIDGETS {"metadata":{"name":"c"},"spec":{"size":1}}
+        going WIDGETS/b
         PATCH merge WIDGETS/b {"metadata":{"finalizers":null}}
         gone CRDS/widgets.example.com
         GET WIDGETS/b

@@ -157,6 +157,7 @@ fn foreground_waits_for_dependents() {
         POST MAPS {"metadata":{"name":"child","finalizers":["example.com/x"],"ownerReferences":[{"apiVersion":"v1","kind":"ConfigMap","name":"owner","uid":"$uid","blockOwnerDeletion":true}]}}
         DELETE MAPS/owner?propagationPolicy=Foreground
         GET MAPS/owner
+        going MAPS/child
         PATCH merge MAPS/child {"metadata":{"finalizers":null}}
         gone MAPS/owner
         GET MAPS
@@ -182,6 +183,7 @@ fn a_namespace_takes_its_contents_along() {
         DELETE /api/v1/namespaces/shop
         gone /api/v1/namespaces/shop/configmaps/a
         POST /api/v1/namespaces/shop/configmaps {"metadata":{"name":"b"}}
+        going /api/v1/namespaces/shop/secrets/s
         PATCH merge /api/v1/namespaces/shop/secrets/s {"metadata":{"finalizers":null}}
         gone /api/v1/namespaces/shop
         POST /api/v1/namespaces {"metadata":{"name":"shop"}}

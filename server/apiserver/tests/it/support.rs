@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `$rv` and `$uid` stand for those of the last object, `$continue` for the token of the last
-//! list. `gone PATH` waits until there is nothing at a path. Answers lose what differs from run
+//! list. `gone PATH` waits until there is nothing at a path, `going PATH` until it is being deleted. Answers lose what differs from run
 //! to run: UIDs, times, who owns which field, and versions.
 
 use std::sync::Arc;
@@ -68,6 +68,10 @@ impl World {
                 self.wait_until_gone(path).await;
                 continue;
             }
+            if let Some(path) = line.strip_prefix("going ") {
+                self.wait_until_going(path).await;
+                continue;
+            }
             let asked = Asked::parse(&self.fill(line));
             let response = self.ask(&asked).await;
             out.push_str(&without_uuids(&self.tell(response).await));
@@ -90,6 +94,19 @@ impl World {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         panic!("{path} did not go");
+    }
+
+    async fn wait_until_going(&mut self, path: &str) {
+        for _ in 0..10_000 {
+            let response = self.ask(&Asked::parse(&format!("GET {path}"))).await;
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let object: Value = serde_json::from_slice(&body).unwrap();
+            if object["metadata"]["deletionTimestamp"].is_string() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        panic!("{path} is not going");
     }
 
     pub async fn ask(&self, asked: &Asked) -> Response<fixpoint_apiserver::Body> {
