@@ -119,7 +119,9 @@ fn names_that_do_not_exist() {
 fn credentials_that_are_wrong_missing_or_meant_for_others() {
     let scene = Scene::new();
     let server = HttpBackend::start(scene.shop.root());
-    server.allow(Access::Basic("ann".to_owned(), "right".to_owned()));
+    let right = scene.home.produced().plant("the right password");
+    let wrong = scene.home.produced().plant("a wrong password");
+    server.allow(Access::Basic("ann".to_owned(), right.clone()));
     let api = scene.engine.api();
     let secret = |data: serde_json::Value| {
         api.apply(
@@ -141,12 +143,12 @@ fn credentials_that_are_wrong_missing_or_meant_for_others() {
     let text = scene.refused("GitRepository", "shop", "neither bearerToken nor");
     expect!["Secret git has neither bearerToken nor username and password, nor ca.crt"]
         .assert_eq(&text);
-    secret(json!({"username": "ann", "password": "wrong"}));
+    secret(json!({"username": "ann", "password": wrong}));
     api.hurry("GitRepository", "shop");
     let text = scene.refused("GitRepository", "shop", "refused the credentials");
     expect!["http://127.0.0.1:PORT/repo refused the credentials (check the Secret that spec.secretRef names)"].assert_eq(&text);
     scene.last_good_stays();
-    secret(json!({"username": "ann", "password": "right"}));
+    secret(json!({"username": "ann", "password": right}));
     api.hurry("GitRepository", "shop");
     scene.mends();
 
@@ -157,10 +159,9 @@ fn credentials_that_are_wrong_missing_or_meant_for_others() {
     scene.shop.commit(&[("deploy/shop.yaml", &config_map("shop", "elsewhere"))]);
     scene.home.run(&["reconcile", "source/shop"]);
     assert!(!server.requests().is_empty(), "the first server is asked");
-    for request in thief.requests() {
-        assert_eq!(request.header("authorization"), None, "{request:?}");
-        assert!(!format!("{request:?}").contains("right"), "{request:?}");
-    }
+    let stolen = thief.requests();
+    assert!(stolen.iter().all(|request| request.header("authorization").is_none()), "{stolen:?}");
+    scene.home.produced().record("what a thief was sent", format!("{stolen:?}"));
     scene.neighbour_goes_on();
 }
 

@@ -48,7 +48,7 @@ fn kill_9_at_twenty_moments_loses_nothing_that_was_acknowledged() {
     for round in 0..KILLS {
         if random(4) == 0 {
             // Also while it starts, when nobody can have been told anything.
-            let starting = crate::harness::Engine::spawn(home.up_command(&[]), &home.data_dir());
+            let starting = home.spawn(home.up_command(&[]));
             sleep(Duration::from_millis(random(400)));
             starting.kill();
         }

@@ -67,7 +67,7 @@ fn an_engine_that_starts_on_a_full_disk_says_so() {
         command.envs(value.map(|value| (key, value)));
     }
     up.stdin(std::process::Stdio::null());
-    let mut engine = crate::harness::Engine::spawn(command, &home.data_dir());
+    let mut engine = home.spawn(command);
     // It may refuse to start, with the reason; it must not damage what is there.
     let ended = wait("the engine to end or to be ready", || {
         let ready = engine.printed().contains("ready:").then_some(true);

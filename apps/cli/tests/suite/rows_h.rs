@@ -317,7 +317,7 @@ fn h4_environment_and_folder_do_not_change_what_is_installed() {
         .env("ALL_PROXY", "http://127.0.0.1:9")
         .env("SSL_CERT_FILE", "/dev/null")
         .env("TMPDIR", "/no/such/folder");
-    let mut engine = Engine::spawn(command, &home.data_dir());
+    let mut engine = home.spawn(command);
     engine.wait_ready();
     assert_eq!(installed(&engine), expected);
     assert!(engine.api().get("Namespace", "trapped").is_none());

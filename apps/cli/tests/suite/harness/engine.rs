@@ -6,6 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use fixpoint_fixture::Produced;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
 
 use super::{Api, wait};
@@ -17,17 +18,19 @@ pub struct Engine {
     out: Heard,
     err: Heard,
     api: Option<Api>,
+    produced: Arc<Produced>,
 }
 
 impl Engine {
     /// Starts the process; does not wait for anything.
     #[track_caller]
-    pub fn spawn(mut command: Command, data_dir: &Path) -> Self {
+    pub fn spawn(mut command: Command, data_dir: &Path, produced: &Arc<Produced>) -> Self {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let out = Heard::from(child.stdout.take().expect("it is piped"));
         let err = Heard::from(child.stderr.take().expect("it is piped"));
-        Self { child, data_dir: data_dir.to_owned(), out, err, api: None }
+        let produced = Arc::clone(produced);
+        Self { child, data_dir: data_dir.to_owned(), out, err, api: None, produced }
     }
 
     /// Waits for the line that says that it serves, and connects to it.
@@ -85,6 +88,7 @@ impl Engine {
     /// Asks it to end, and waits until it has.
     #[track_caller]
     pub fn stop(mut self) -> (ExitStatus, String) {
+        self.read_out();
         self.signal(Signal::TERM);
         let status = self.ended();
         (status, self.finish())
@@ -119,6 +123,26 @@ impl Engine {
         Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024)
     }
 
+    /// Keeps what others may read of it, to be searched for secrets.
+    fn read_out(&self) {
+        let Some(api) = &self.api else { return };
+        for path in [
+            "/metrics",
+            "/api/v1/events",
+            "/apis/source.toolkit.fluxcd.io/v1/gitrepositories",
+            "/apis/kustomize.toolkit.fluxcd.io/v1/kustomizations",
+        ] {
+            // An engine that cannot answer any more shows nothing either.
+            if let Ok(answer) = api.send("GET", path, "application/json", String::new()) {
+                self.produced.record(path, answer.text);
+            }
+        }
+        for name in ["cmdline", "environ"] {
+            let path = format!("/proc/{}/{name}", self.pid());
+            self.produced.record(name, std::fs::read(path).unwrap_or_default());
+        }
+    }
+
     fn finish(&mut self) -> String {
         self.out.finish();
         self.err.finish();
@@ -128,9 +152,15 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
+        if !std::thread::panicking() && self.is_alive() {
+            self.read_out();
+        }
         // It may have ended already.
         let _ended = self.child.kill();
         let _waited = self.child.wait();
+        self.finish();
+        self.produced.record("stdout", self.printed());
+        self.produced.record("log", self.logs());
         if std::thread::panicking() {
             let logs = self.logs();
             let tail: Vec<&str> = logs.lines().rev().take(25).collect();

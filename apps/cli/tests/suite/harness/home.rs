@@ -1,12 +1,15 @@
 //! A home folder with an engine's state in it, and the commands that run there.
 //!
 //! Commands see no environment but what is said here: nothing of the person who runs the tests
-//! reaches them.
+//! reaches them. When a home goes, everything that was said in it is searched for the secrets that
+//! were planted (I10).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fixpoint_fixture::{Canary, Produced};
 use tempfile::TempDir;
 
 use super::engine::Heard;
@@ -18,6 +21,7 @@ pub struct Home {
     root: PathBuf,
     allowed: Vec<PathBuf>,
     log: &'static str,
+    produced: Arc<Produced>,
 }
 
 impl Home {
@@ -26,7 +30,18 @@ impl Home {
         let temp = TempDir::with_prefix("fixpoint-home-").expect("temporary folder");
         // Links in the way would make allow-lists miss.
         let root = temp.path().canonicalize().expect("temporary folder");
-        Self { _temp: temp, root, allowed: Vec::new(), log: "warn,fixpoint=debug" }
+        Self {
+            _temp: temp,
+            root,
+            allowed: Vec::new(),
+            log: "warn,fixpoint=debug",
+            produced: Arc::default(),
+        }
+    }
+
+    /// What was produced here, and the secrets that must not show in it.
+    pub fn produced(&self) -> &Arc<Produced> {
+        &self.produced
     }
 
     /// Lets repositories below a folder be sources.
@@ -85,15 +100,40 @@ impl Home {
     /// As [`Home::up`], with more arguments.
     #[track_caller]
     pub fn up_with(&self, more: &[&str]) -> Engine {
-        let mut engine = Engine::spawn(self.up_command(more), &self.data_dir());
+        let mut engine = self.spawn(self.up_command(more));
         engine.wait_ready();
+        self.watch_keys();
         engine
+    }
+
+    /// Starts an engine of this home by a command of its own; does not wait for anything.
+    #[track_caller]
+    pub fn spawn(&self, command: Command) -> Engine {
+        Engine::spawn(command, &self.data_dir(), &self.produced)
+    }
+
+    /// The keys that the installation made for itself are secrets like any other.
+    #[track_caller]
+    fn watch_keys(&self) {
+        for folder in ["pki", "keys"] {
+            let entries = std::fs::read_dir(self.data_dir().join(folder)).expect("it was made");
+            for path in entries.flatten().map(|entry| entry.path()) {
+                if path.extension().is_some_and(|end| end == "key") {
+                    let key = std::fs::read_to_string(&path).expect("keys are text");
+                    // The longest line of a PEM file is all key.
+                    let line = key.lines().max_by_key(|line| line.len()).expect("it is not empty");
+                    self.produced.watch(&path.display().to_string(), Canary::of(line));
+                }
+            }
+        }
     }
 
     /// Runs a command to its end.
     #[track_caller]
     pub fn run(&self, args: &[&str]) -> Said {
-        Said::of(self.command(args))
+        let said = Said::of(self.command(args));
+        self.produced.record(&format!("fixpoint {}", args.join(" ")), format!("{said:?}"));
+        said
     }
 
     /// Runs a command and expects an exit code.
@@ -109,6 +149,15 @@ impl Home {
     pub fn verify_offline(&self) -> Said {
         let dir = self.data_dir();
         self.run(&["ledger", "verify", "--data-dir", dir.to_str().expect("paths are UTF-8")])
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let found = self.produced.findings(&self.data_dir()).join("\n");
+            assert!(found.is_empty(), "secrets show where they should not:\n{found}");
+        }
     }
 }
 

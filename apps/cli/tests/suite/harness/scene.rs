@@ -10,7 +10,7 @@ use super::{Engine, Home, message, plain, ready, wait};
 pub struct Scene {
     /// The repository that a case spoils. It delivers the ConfigMaps `shop` and `shop-kept`.
     pub shop: Repo,
-    /// The repository that nobody touches. It delivers the ConfigMap `neighbour`.
+    /// The repository that nobody touches. It delivers the ConfigMap and the Secret `neighbour`.
     pub neighbour: Repo,
     /// The running engine.
     pub engine: Engine,
@@ -33,7 +33,11 @@ impl Scene {
             ("deploy/shop.yaml", &config_map("shop", "good")),
             ("deploy/kept.yaml", &config_map("shop-kept", "good")),
         ]);
-        neighbour.commit(&[("deploy/neighbour.yaml", &config_map("neighbour", "first"))]);
+        let secret = home.produced().plant("a Secret that the neighbour delivers");
+        neighbour.commit(&[
+            ("deploy/neighbour.yaml", &config_map("neighbour", "first")),
+            ("deploy/secret.yaml", &secret_of("neighbour", &secret)),
+        ]);
         let home = home.allow(shop.root()).allow(neighbour.root());
         let engine = home.up();
         engine.api().apply(&source("shop", &shop.url()));
@@ -145,6 +149,14 @@ pub fn config_map(name: &str, state: &str) -> String {
     format!(
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  namespace: default\n\
          data:\n  state: {state}\n"
+    )
+}
+
+/// A Secret with one value.
+pub fn secret_of(name: &str, value: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\n  namespace: default\n\
+         stringData:\n  value: {value:?}\n"
     )
 }
 
