@@ -15,7 +15,7 @@ const LONGEST: usize = 900;
 /// Files that may be longer, each with the reason.
 const LONG_FILES: &[(&str, &str)] = &[];
 
-/// Folders that hold no sources of ours.
+/// What holds no sources of ours. `.git` is a file in a worktree that has its repository elsewhere.
 const SKIPPED: &[&str] = &["target", ".git"];
 
 /// Words that must not be in Rust code, and what to do instead.
@@ -69,10 +69,11 @@ fn visit(root: &Path, folder: &str, problems: &mut Vec<Problem>) -> Result<()> {
         let Some(name) = name.to_str() else { continue };
         let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         let kind = entry.file_type().with_context(|| format!("cannot look at {path}"))?;
+        if SKIPPED.contains(&name) {
+            continue;
+        }
         if kind.is_dir() {
-            if !SKIPPED.contains(&name) {
-                visit(root, &path, problems)?;
-            }
+            visit(root, &path, problems)?;
         } else if kind.is_file() {
             let bytes =
                 std::fs::read(entry.path()).with_context(|| format!("cannot read {path}"))?;
