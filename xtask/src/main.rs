@@ -2,7 +2,8 @@
 //!
 //! `cargo xtask tidy` checks what the compiler cannot: which room sees which, what the engine must
 //! not touch, how files begin. `cargo xtask e2e SUITE` runs the built program against real
-//! clients. Nothing here is part of the product.
+//! clients and servers, `cargo xtask cluster` starts such a server for people. Nothing here is part
+//! of the product.
 
 mod e2e;
 mod print;
@@ -15,14 +16,25 @@ use anyhow::{Context as _, Result};
 
 const USAGE: &str = "usage:
   cargo xtask tidy                check the rules of the repository
-  cargo xtask e2e SUITE|all|smoke run end-to-end suites against real clients";
+  cargo xtask e2e SUITE|all       run end-to-end suites against real clients and servers
+  cargo xtask e2e smoke [SUITE]   the quick part of them
+  cargo xtask peers               build the programs of others that the suites need
+  cargo xtask cluster             run a Kubernetes without machines until Ctrl-C";
 
 fn main() -> Result<ExitCode> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    e2e::clean_up_when_stopped()?;
     match args.as_slice() {
         ["tidy"] => tidy_up(&root()?),
+        ["e2e", "smoke"] => e2e::smoke(None, &root()?),
+        ["e2e", "smoke", suite] => e2e::smoke(Some(suite), &root()?),
         ["e2e", suite] => e2e::run(suite, &root()?),
+        ["peers"] => peers(),
+        ["cluster"] => {
+            e2e::cluster::run_in_foreground(&root()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         _ => {
             print::note(USAGE);
             print::note(&format!("suites: {}", e2e::names().join(", ")));
@@ -42,6 +54,13 @@ fn tidy_up(root: &Path) -> Result<ExitCode> {
         n => format!("{n} problems"),
     });
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn peers() -> Result<ExitCode> {
+    for program in e2e::peers::build_all()? {
+        print::line(&program.display().to_string());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The root of the repository: the folder above this crate.

@@ -1,25 +1,26 @@
-//! Requests to a server through `kubectl proxy`, which does what TLS and credentials need.
+//! Requests to a server.
 //!
-//! In: methods, paths and JSON. Out: status codes and JSON. One connection per request, in
-//! HTTP/1.0, so that an answer ends where its connection does.
+//! In: methods, paths and JSON. Out: status codes and JSON. A server of whom there is nothing but
+//! a kubeconfig is asked through `kubectl proxy`, which does what TLS and credentials need; one
+//! whose keys are at hand is asked directly, over connections that are kept.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+mod https;
+mod proxy;
+
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
-use super::server::{PATIENCE, Process};
-
-/// What kubectl prints before its address.
-const GREETING: &str = "Starting to serve on ";
+pub use self::https::Https;
+use self::proxy::Proxy;
 
 /// A way to ask a server.
-pub struct Client {
-    address: String,
-    _proxy: Process,
+pub struct Client(Way);
+
+enum Way {
+    Proxy(Proxy),
+    Https(Https),
 }
 
 /// What a server said.
@@ -49,16 +50,12 @@ impl Answer {
 impl Client {
     /// Starts a proxy to the server of a kubeconfig.
     pub fn start(kubectl: &Path, kubeconfig: &Path, folder: &Path) -> Result<Self> {
-        let mut command = Command::new(kubectl);
-        command.args(["proxy", "--port=0"]).env("KUBECONFIG", kubeconfig).env("HOME", folder);
-        let mut proxy = Process::start(&mut command, "", folder.join("proxy.log"))?;
-        let printed =
-            proxy.wait_for(|printed| printed.contains(GREETING) && printed.ends_with('\n'))?;
-        let address = printed
-            .lines()
-            .find_map(|line| line.strip_prefix(GREETING))
-            .with_context(|| format!("kubectl proxy does not serve:\n{printed}"))?;
-        Ok(Self { address: address.trim().to_owned(), _proxy: proxy })
+        Ok(Self(Way::Proxy(Proxy::start(kubectl, kubeconfig, folder)?)))
+    }
+
+    /// Asks directly.
+    pub fn direct(https: Https) -> Self {
+        Self(Way::Https(https))
     }
 
     /// Reads; `None` where nothing is there.
@@ -94,43 +91,10 @@ impl Client {
         body: Option<&Value>,
     ) -> Result<Answer> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: {content}\r\n\
-             Accept: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        self.exchange(&request).with_context(|| format!("cannot {method} {path}"))
-    }
-
-    fn exchange(&self, request: &str) -> Result<Answer> {
-        let mut stream = TcpStream::connect(&self.address).context("the proxy is gone")?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.write_all(request.as_bytes())?;
-        let mut bytes = vec![];
-        stream.read_to_end(&mut bytes)?;
-        read(&String::from_utf8_lossy(&bytes)).context("the answer is no HTTP")
-    }
-}
-
-fn read(text: &str) -> Option<Answer> {
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let code = head.split(' ').nth(1)?.parse().ok()?;
-    let body = serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.to_owned()));
-    Some(Answer { code, body })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_read() {
-        let answer = read("HTTP/1.0 404 Not Found\r\nA: b\r\n\r\n{\"message\":\"gone\"}").unwrap();
-        assert_eq!((answer.code, answer.is_granted()), (404, false));
-        assert_eq!(answer.granted().unwrap_err().to_string(), "404: gone");
-        let answer = read("HTTP/1.0 200 OK\r\n\r\nok").unwrap();
-        assert_eq!(answer.granted().unwrap(), "ok");
-        assert!(read("nonsense").is_none());
+        let answer = match &self.0 {
+            Way::Proxy(proxy) => proxy.send(method, path, content, &body),
+            Way::Https(https) => https.send(method, path, content, body),
+        };
+        answer.with_context(|| format!("cannot {method} {path}"))
     }
 }

@@ -5,8 +5,10 @@
 //! machine and a failure where `CI` is `true`. A suite leaves no process and no file behind.
 
 mod client;
+pub mod cluster;
 mod corpus;
-mod kubectl;
+pub mod peers;
+mod process;
 mod program;
 mod script;
 mod server;
@@ -16,6 +18,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+
+pub use self::process::clean_up_when_stopped;
 
 use crate::print;
 
@@ -36,6 +40,7 @@ struct Suite {
 }
 
 const SUITES: &[Suite] = &[
+    Suite { name: "bed", smoke: true, run: cluster::trial::run },
     Suite { name: "spine", smoke: true, run: spine::run },
     Suite { name: "corpus", smoke: true, run: corpus::run },
 ];
@@ -63,6 +68,14 @@ impl Report {
         }
     }
 
+    /// Counts a step by what came of it.
+    pub fn take(&mut self, step: &str, outcome: Result<()>) {
+        match outcome {
+            Ok(()) => self.pass(step),
+            Err(err) => self.fail(step, &format!("{err:#}")),
+        }
+    }
+
     /// A step that cannot run here: a skip, or a failure where everything must be there.
     pub fn skip(&mut self, step: &str, why: &str) {
         if is_ci() {
@@ -83,16 +96,23 @@ pub fn names() -> Vec<&'static str> {
     SUITES.iter().map(|suite| suite.name).collect()
 }
 
-/// Runs one suite, `all` of them, or those in the `smoke`.
+/// Runs one suite, or `all` of them.
 pub fn run(name: &str, root: &Path) -> Result<ExitCode> {
-    let chosen: Vec<&Suite> = SUITES
-        .iter()
-        .filter(|suite| suite.name == name || name == "all" || (name == "smoke" && suite.smoke))
-        .collect();
+    let is_chosen = |suite: &&Suite| name == "all" || suite.name == name;
+    play(SUITES.iter().filter(is_chosen).collect(), name, Scope::Whole, root)
+}
+
+/// Runs what is quick: of one suite, or of those that are worth it for every change.
+pub fn smoke(name: Option<&str>, root: &Path) -> Result<ExitCode> {
+    let is_chosen = |suite: &&Suite| name.map_or(suite.smoke, |name| suite.name == name);
+    let chosen = SUITES.iter().filter(is_chosen).collect();
+    play(chosen, name.unwrap_or("smoke"), Scope::Smoke, root)
+}
+
+fn play(chosen: Vec<&Suite>, name: &str, scope: Scope, root: &Path) -> Result<ExitCode> {
     if chosen.is_empty() {
         bail!("there is no suite {name}; there are {}", names().join(", "));
     }
-    let scope = if name == "smoke" { Scope::Smoke } else { Scope::Whole };
     let mut report = Report::default();
     for suite in chosen {
         print::line(&format!("suite {}", suite.name));

@@ -5,9 +5,11 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::peers::{self, Found, Peer};
+use super::process::{Process, Scratch};
 use super::script::{self, Ends, Step};
-use super::server::{Process, Scratch, Server};
-use super::{Report, Scope, kubectl, program};
+use super::server::Server;
+use super::{Report, Scope, program};
 use crate::print;
 
 /// Commands for kubectl, and what they must print.
@@ -18,9 +20,12 @@ pub fn run(root: &Path, _scope: Scope, report: &mut Report) -> Result<()> {
     let (fixpoint, target) = program::build(root)?;
     let scratch = Scratch::new(&target, "spine")?;
     quickstart(&fixpoint, scratch.path(), report)?;
-    let Some(kubectl) = kubectl::find()? else {
-        report.skip("kubectl", "kubectl is not on the search path");
-        return Ok(());
+    let kubectl = match peers::find(Peer::Kubectl)? {
+        Found::Here(kubectl) => kubectl,
+        Found::Missing(why) => {
+            report.skip("kubectl", &why);
+            return Ok(());
+        }
     };
     let server = Server::start(&fixpoint, scratch.path(), &[])?;
     let failed = report.failed;

@@ -23,8 +23,10 @@ use self::kinds::Kind;
 use self::round::{Delivery, HOME, Round, condition};
 use self::tree::{Render, Tree};
 use super::client::Client;
-use super::server::{Scratch, Server};
-use super::{Report, Scope, kubectl, program};
+use super::peers::{self, Found, Peer};
+use super::process::{Scratch, wait};
+use super::server::Server;
+use super::{Report, Scope, program};
 use crate::print;
 
 /// Trees delivered side by side.
@@ -43,9 +45,12 @@ pub fn run(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
         print::line("skipped corpus: there is no ../shared/corpus beside the repository");
         return Ok(());
     }
-    let Some(kubectl) = kubectl::find()? else {
-        report.skip("corpus", "kubectl is not on the search path");
-        return Ok(());
+    let kubectl = match peers::find(Peer::Kubectl)? {
+        Found::Here(kubectl) => kubectl,
+        Found::Missing(why) => {
+            report.skip("corpus", &why);
+            return Ok(());
+        }
     };
     let (fixpoint, target) = program::build(root)?;
     let started = Instant::now();
@@ -175,7 +180,7 @@ impl Bench {
         }
         for project in self.revisions.keys() {
             let path = format!("{SOURCES}/{project}");
-            round::wait(|| {
+            wait(|| {
                 let object = client.get(&path)?.unwrap_or_default();
                 Ok(condition(&object, "Ready")["status"] == "True")
             })

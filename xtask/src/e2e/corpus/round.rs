@@ -14,7 +14,7 @@ use super::change::{self, Change};
 use super::kinds::{self, Kind, Kinds};
 use super::tree::{self, Tree};
 use crate::e2e::client::Client;
-use crate::e2e::server::PATIENCE;
+use crate::e2e::process::{PATIENCE, wait};
 
 /// The namespace of sources and deliveries.
 pub const HOME: &str = "corpus";
@@ -396,18 +396,6 @@ fn let_go(client: &Client, entry: &Entry, object: &Value) -> Result<()> {
         client.merge(&entry.path, &json!({"metadata": {"finalizers": null}}))?;
     }
     Ok(())
-}
-
-/// Waits until something is so.
-pub fn wait(mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let started = Instant::now();
-    while started.elapsed() < PATIENCE {
-        if is_so()? {
-            return Ok(());
-        }
-        std::thread::sleep(GLANCE);
-    }
-    anyhow::bail!("it is not so after {} s", PATIENCE.as_secs())
 }
 
 /// A condition of an object; null where it has none.
