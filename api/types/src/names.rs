@@ -157,6 +157,8 @@ pub mod reasons {
     pub const URL_INVALID: &str = "URLInvalid";
     /// A directory could not be made.
     pub const DIRECTORY_CREATION_FAILED: &str = "DirectoryCreationFailed";
+    /// Patterns of what to ignore cannot be used.
+    pub const SOURCE_IGNORE_ERROR: &str = "SourceIgnoreError";
     /// The artifact could not be packed.
     pub const ARCHIVE_OPERATION_FAILED: &str = "ArchiveOperationFailed";
     /// The storage could not be read.

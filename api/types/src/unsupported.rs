@@ -11,13 +11,11 @@ use crate::kustomization::KustomizationSpec;
 type Row<S> = (&'static str, fn(&S) -> bool);
 
 const GIT_REPOSITORY: &[Row<GitRepositorySpec>] = &[
-    ("spec.ignore", |spec| spec.ignore.is_some()),
     ("spec.include", |spec| !spec.include.is_empty()),
     ("spec.provider", |spec| !matches!(spec.provider, None | Some(GitProvider::Generic))),
     ("spec.proxySecretRef", |spec| spec.proxy_secret_ref.is_some()),
     ("spec.recurseSubmodules", |spec| spec.recurse_submodules),
     ("spec.serviceAccountName", |spec| spec.service_account_name.is_some()),
-    ("spec.sparseCheckout", |spec| !spec.sparse_checkout.is_empty()),
     ("spec.verify", |spec| spec.verify.is_some()),
 ];
 

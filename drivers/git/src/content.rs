@@ -1,20 +1,22 @@
 //! Makes content of a commit.
 //!
-//! In: objects and the id of a commit. Out: its files and who made it, or the first reason to
-//! refuse it. Limits bind before a file is unpacked. Submodules, attributes and every other
+//! In: objects, the id of a commit and what of it is wanted. Out: its files and who made it, or the
+//! first reason to refuse it. Limits bind before a file is unpacked, and what is not wanted never
+//! is. Submodules, attributes and every other
 //! instruction that a repository may carry are not followed: they are only names here (B2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use fixpoint_base::Limits;
 use fixpoint_source::tree::check_path;
-use fixpoint_source::{Content, StoreError, TreeBuilder, TreeProblem};
+use fixpoint_source::{
+    Content, Selection, Sieve, SieveBuilder, StoreError, TreeBuilder, TreeProblem, ignore,
+};
 use gix_hash::ObjectId;
 use gix_object::tree::EntryKind;
 use gix_object::{CommitRef, Kind, TreeRefIter};
 
-use crate::excludes::{is_excluded_file, is_excluded_folder};
 use crate::meter::{Meter, plain};
 use crate::objects::Objects;
 
@@ -39,26 +41,41 @@ impl std::fmt::Debug for Blobs {
     }
 }
 
-/// Reads the content of a commit.
+/// Reads the content of a commit, as far as it is wanted.
 ///
 /// # Errors
 /// When an object is missing or broken, or the tree holds something that no tree may hold.
 pub(crate) fn read(
     objects: &Objects<'_>,
     commit: &ObjectId,
+    selection: &Selection,
     limits: &Limits,
     blobs: &mut Blobs,
 ) -> Result<Content, StoreError> {
     let meter = objects.meter();
     let data = objects.require(commit, Kind::Commit)?;
     let about = Commit::parse(&data).ok_or_else(|| malformed(meter, commit, "commit"))?;
+    // Patterns may be in any folder, and one of them is enough to replace the default list: they
+    // are all known before the first file is read.
+    let mut search = Search {
+        folders: Folders::new(objects, limits),
+        selection,
+        missing: selection.folders().collect(),
+        found: SieveBuilder::default(),
+    };
+    search.folder("", &about.tree)?;
+    if let Some(folder) = search.missing.first() {
+        let (folder, url) = ((*folder).to_owned(), meter.url().to_owned());
+        return Err(StoreError::NoSuchFolder { folder, url });
+    }
+    let sieve = selection.sieve(search.found)?;
     let mut walk = Walk {
-        objects,
-        limits,
+        folders: Folders::new(objects, limits),
+        selection,
+        sieve: &sieve,
         builder: TreeBuilder::new(limits),
         before: blobs,
         now: Blobs::default(),
-        entries: 0,
         files: 0,
         bytes: 0,
     };
@@ -66,7 +83,8 @@ pub(crate) fn read(
     let Walk { builder, now, .. } = walk;
     let tree = builder.build()?;
     *blobs = now;
-    Ok(Content { tree, subject: about.subject, author: about.author, committed: about.committed })
+    let Commit { tree: _, subject, author, committed } = about;
+    Ok(Content { tree, sieve, subject, author, committed })
 }
 
 struct Commit {
@@ -90,21 +108,30 @@ impl Commit {
     }
 }
 
-struct Walk<'a> {
-    objects: &'a Objects<'a>,
-    limits: &'a Limits,
-    builder: TreeBuilder<'a>,
-    before: &'a Blobs,
-    now: Blobs,
-    entries: usize,
-    files: usize,
-    bytes: u64,
+/// One entry of a folder.
+struct Item {
+    path: String,
+    kind: EntryKind,
+    id: ObjectId,
 }
 
-impl Walk<'_> {
-    /// Walks one folder. It calls itself; `check_path` has bounded the depth before.
-    fn folder(&mut self, path: &str, id: &ObjectId) -> Result<(), StoreError> {
+/// Opens folders, as many as the limits allow.
+struct Folders<'a> {
+    objects: &'a Objects<'a>,
+    limits: &'a Limits,
+    entries: usize,
+}
+
+impl<'a> Folders<'a> {
+    fn new(objects: &'a Objects<'a>, limits: &'a Limits) -> Self {
+        Self { objects, limits, entries: 0 }
+    }
+
+    /// Everything directly in a folder. Whoever walks on from here calls itself; the check of the
+    /// paths bounds the depth.
+    fn open(&mut self, path: &str, id: &ObjectId) -> Result<Vec<Item>, StoreError> {
         let data = self.objects.require(id, Kind::Tree)?;
+        let mut items = Vec::new();
         for entry in TreeRefIter::from_bytes(&data, gix_hash::Kind::Sha1) {
             let entry = entry.map_err(|_| malformed(self.objects.meter(), id, "tree"))?;
             self.count_entry()?;
@@ -112,74 +139,11 @@ impl Walk<'_> {
                 path: plain(&format!("{path}/{}", entry.filename), LINE),
                 reason: "it is not UTF-8",
             })?;
-            let at = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
-            check_path(&at, self.limits)?;
-            let oid = entry.oid.to_owned();
-            match entry.mode.kind() {
-                EntryKind::Tree if is_excluded_folder(&at) => {}
-                EntryKind::Tree => self.folder(&at, &oid)?,
-                // A submodule: another repository, which nobody asked for.
-                EntryKind::Commit => {}
-                EntryKind::Blob | EntryKind::BlobExecutable | EntryKind::Link
-                    if is_excluded_file(&at) => {}
-                EntryKind::Blob => self.file(&at, &oid, false)?,
-                EntryKind::BlobExecutable => self.file(&at, &oid, true)?,
-                EntryKind::Link => self.link(path, &at, &oid)?,
-            }
+            let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
+            check_path(&path, self.limits)?;
+            items.push(Item { path, kind: entry.mode.kind(), id: entry.oid.to_owned() });
         }
-        Ok(())
-    }
-
-    fn file(&mut self, path: &str, id: &ObjectId, executable: bool) -> Result<(), StoreError> {
-        let known = self.now.0.get(id).or_else(|| self.before.0.get(id)).cloned();
-        let size = match &known {
-            Some(bytes) => bytes.len() as u64,
-            None => self.size(id)?,
-        };
-        if size > self.limits.file_bytes {
-            return Err(over(
-                format!("file {path:?} ({size} bytes)"),
-                self.limits.file_bytes,
-                "bytes",
-            ));
-        }
-        self.files += 1;
-        if self.files > self.limits.files {
-            return Err(over("the number of files".into(), self.limits.files as u64, "files"));
-        }
-        self.bytes = self.bytes.saturating_add(size);
-        if self.bytes > self.limits.tree_bytes {
-            return Err(over("the tree".into(), self.limits.tree_bytes, "bytes"));
-        }
-        let bytes = match known {
-            Some(bytes) => bytes,
-            None => self.objects.require(id, Kind::Blob)?.into(),
-        };
-        self.now.0.insert(*id, Arc::clone(&bytes));
-        Ok(self.builder.file(path, bytes, executable)?)
-    }
-
-    fn link(&mut self, folder: &str, path: &str, id: &ObjectId) -> Result<(), StoreError> {
-        let refused =
-            |reason| TreeProblem::Link { path: path.chars().take(LINE).collect(), reason };
-        if self.size(id)? > LINK_BYTES {
-            return Err(refused("its target is longer than 4096 bytes").into());
-        }
-        let target = self.objects.require(id, Kind::Blob)?;
-        let target = String::from_utf8(target).map_err(|_| refused("its target is not UTF-8"))?;
-        // A link to a picture must not make the source fail because pictures are left out.
-        let names = joined(folder, &target);
-        if is_excluded_file(&names) || is_excluded_folder(&names) {
-            return Ok(());
-        }
-        Ok(self.builder.link(path, &target)?)
-    }
-
-    fn size(&self, id: &ObjectId) -> Result<u64, StoreError> {
-        match self.objects.header(id)? {
-            Some((_, size)) => Ok(size),
-            None => Err(self.objects.meter().corrupt(format!("object {id} is missing"))),
-        }
+        Ok(items)
     }
 
     /// A few small tree objects can stand for endless folders: each visit counts.
@@ -190,6 +154,135 @@ impl Walk<'_> {
             return Err(over("the number of files and folders".into(), most as u64, "entries"));
         }
         Ok(())
+    }
+
+    fn size(&self, id: &ObjectId) -> Result<u64, StoreError> {
+        match self.objects.header(id)? {
+            Some((_, size)) => Ok(size),
+            None => Err(self.objects.meter().corrupt(format!("object {id} is missing"))),
+        }
+    }
+}
+
+/// Looks for files of patterns, and for the folders that must be there.
+struct Search<'a> {
+    folders: Folders<'a>,
+    selection: &'a Selection,
+    missing: BTreeSet<&'a str>,
+    found: SieveBuilder,
+}
+
+impl Search<'_> {
+    fn folder(&mut self, path: &str, id: &ObjectId) -> Result<(), StoreError> {
+        let (files, folders): (Vec<Item>, Vec<Item>) = self
+            .folders
+            .open(path, id)?
+            .into_iter()
+            .partition(|item| !matches!(item.kind, EntryKind::Tree));
+        for Item { path, kind, id } in files {
+            self.missing.remove(path.as_str());
+            let is_file = matches!(kind, EntryKind::Blob | EntryKind::BlobExecutable);
+            let is_list = path.rsplit('/').next() == Some(ignore::FILE);
+            if is_file && is_list && self.selection.has(&path) {
+                self.found.admit(&path, self.folders.size(&id)?)?;
+                let bytes = self.folders.objects.require(&id, Kind::Blob)?;
+                self.found.add(&path, &bytes)?;
+            }
+        }
+        for Item { path, id, .. } in folders {
+            self.missing.remove(path.as_str());
+            if self.selection.leads(&path) {
+                self.folder(&path, &id)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads the files that are wanted.
+struct Walk<'a> {
+    folders: Folders<'a>,
+    selection: &'a Selection,
+    sieve: &'a Sieve,
+    builder: TreeBuilder<'a>,
+    before: &'a Blobs,
+    now: Blobs,
+    files: usize,
+    bytes: u64,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, path: &str, id: &ObjectId) -> Result<(), StoreError> {
+        for Item { path: at, kind, id } in self.folders.open(path, id)? {
+            match kind {
+                EntryKind::Tree => {
+                    if self.selection.leads(&at) && !self.drops_folder(&at)? {
+                        self.folder(&at, &id)?;
+                    }
+                }
+                // A submodule: another repository, which nobody asked for.
+                EntryKind::Commit => {}
+                EntryKind::Blob | EntryKind::BlobExecutable | EntryKind::Link
+                    if !self.wants(&at)? => {}
+                EntryKind::Blob => self.file(&at, &id, false)?,
+                EntryKind::BlobExecutable => self.file(&at, &id, true)?,
+                EntryKind::Link => self.link(path, &at, &id)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file is selected and not ignored.
+    fn wants(&self, path: &str) -> Result<bool, StoreError> {
+        let meter = self.folders.objects.meter();
+        Ok(self.selection.has(path) && !self.sieve.drops_file(path, &mut || meter.check())?)
+    }
+
+    fn drops_folder(&self, path: &str) -> Result<bool, StoreError> {
+        let meter = self.folders.objects.meter();
+        self.sieve.drops_folder(path, &mut || meter.check())
+    }
+
+    fn file(&mut self, path: &str, id: &ObjectId, executable: bool) -> Result<(), StoreError> {
+        let known = self.now.0.get(id).or_else(|| self.before.0.get(id)).cloned();
+        let size = match &known {
+            Some(bytes) => bytes.len() as u64,
+            None => self.folders.size(id)?,
+        };
+        let limits = self.folders.limits;
+        if size > limits.file_bytes {
+            return Err(over(format!("file {path:?} ({size} bytes)"), limits.file_bytes, "bytes"));
+        }
+        self.files += 1;
+        if self.files > limits.files {
+            return Err(over("the number of files".into(), limits.files as u64, "files"));
+        }
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > limits.tree_bytes {
+            return Err(over("the tree".into(), limits.tree_bytes, "bytes"));
+        }
+        let bytes = match known {
+            Some(bytes) => bytes,
+            None => self.folders.objects.require(id, Kind::Blob)?.into(),
+        };
+        self.now.0.insert(*id, Arc::clone(&bytes));
+        Ok(self.builder.file(path, bytes, executable)?)
+    }
+
+    fn link(&mut self, folder: &str, path: &str, id: &ObjectId) -> Result<(), StoreError> {
+        let refused =
+            |reason| TreeProblem::Link { path: path.chars().take(LINE).collect(), reason };
+        if self.folders.size(id)? > LINK_BYTES {
+            return Err(refused("its target is longer than 4096 bytes").into());
+        }
+        let target = self.folders.objects.require(id, Kind::Blob)?;
+        let target = String::from_utf8(target).map_err(|_| refused("its target is not UTF-8"))?;
+        // A link to a picture must not make the source fail because pictures are left out.
+        let names = joined(folder, &target);
+        if !names.is_empty() && (!self.wants(&names)? || self.drops_folder(&names)?) {
+            return Ok(());
+        }
+        Ok(self.builder.link(path, &target)?)
     }
 }
 

@@ -11,7 +11,6 @@ mod address;
 mod bases;
 mod classic;
 mod content;
-pub mod excludes;
 mod history;
 mod http;
 mod local;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fixpoint_base::Limits;
-use fixpoint_source::{Ancestry, Content, Name, Pointer, Reference, Store, StoreError};
+use fixpoint_source::{Ancestry, Content, Name, Pointer, Reference, Selection, Store, StoreError};
 use gix_hash::ObjectId;
 use gix_object::{Kind, TagRef};
 use gix_ref::{Target, file};
@@ -70,7 +70,7 @@ impl Store for Local {
         repository.choose(reference)
     }
 
-    fn content(&self, pointer: &Pointer) -> Result<Content, StoreError> {
+    fn content(&self, pointer: &Pointer, selection: &Selection) -> Result<Content, StoreError> {
         let meter = self.meter();
         let repository = Repository::open(self, &meter)?;
         let commit = parse_id(&pointer.commit)?;
@@ -82,7 +82,7 @@ impl Store for Local {
             });
         }
         let mut blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
-        content::read(&repository.objects, &commit, &self.limits, &mut blobs)
+        content::read(&repository.objects, &commit, selection, &self.limits, &mut blobs)
     }
 
     fn ancestry(&self, old: &str, new: &Pointer) -> Result<Ancestry, StoreError> {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fixpoint_base::Limits;
-use fixpoint_source::{Ancestry, Content, Name, Pointer, Reference, Store, StoreError};
+use fixpoint_source::{Ancestry, Content, Name, Pointer, Reference, Selection, Store, StoreError};
 use gix_hash::ObjectId;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -76,7 +76,7 @@ impl Store for Remote {
         Err(no_such_name(&meter, reference, &known))
     }
 
-    fn content(&self, pointer: &Pointer) -> Result<Content, StoreError> {
+    fn content(&self, pointer: &Pointer, selection: &Selection) -> Result<Content, StoreError> {
         let meter = self.meter(self.limits.fetch_bytes);
         let commit = parse_id(&pointer.commit)?;
         self.with_mirror(&meter, |mirror| {
@@ -94,7 +94,7 @@ impl Store for Remote {
             }
             let dir = mirror.content.objects().ok_or_else(|| meter.corrupt("nothing came"))?;
             let objects = Objects::open(dir, &self.limits, &meter)?;
-            content::read(&objects, &commit, &self.limits, &mut mirror.blobs)
+            content::read(&objects, &commit, selection, &self.limits, &mut mirror.blobs)
         })
     }
 

@@ -10,6 +10,7 @@ fn position(commit: &str) -> Position {
         commit: commit.to_owned(),
         tag_object: None,
         tree: Some(Digest::of(commit.as_bytes())),
+        selection: None,
         gone: false,
     }
 }

@@ -435,6 +435,7 @@ mod tests {
                 commit: "3f2a91c".to_owned(),
                 tag_object: None,
                 tree: Some(Digest::of(b"tree")),
+                selection: None,
                 gone: false,
             }),
             verdict: Verdict::Forward,

@@ -2,15 +2,19 @@
 //!
 //! Nothing here talks to a store; drivers ask the four questions and this crate judges the answers.
 
+pub mod ignore;
+pub mod selection;
 pub mod store;
 pub mod tree;
 pub mod verdict;
 
+pub use ignore::{IgnoreProblem, Sieve, SieveBuilder};
+pub use selection::{Selection, SelectionProblem};
 pub use store::{
     Ancestry, Content, Credentials, Location, Name, NameClass, Pointer, Reference, Store,
     StoreError, Stores,
 };
 pub use tree::{File, Tree, TreeBuilder, TreeProblem};
 pub use verdict::{
-    Delivery, Finding, History, Known, Position, Seen, UnknownHistory, Verdict, Violation,
+    Delivery, Finding, History, Known, Position, Read, Seen, UnknownHistory, Verdict, Violation,
 };

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use fixpoint_base::{Class, Classified, Secret};
 
+use crate::ignore::{IgnoreProblem, Sieve};
+use crate::selection::Selection;
 use crate::tree::{Tree, TreeProblem};
 
 /// Where a store is and how to be let in.
@@ -112,8 +114,10 @@ impl Pointer {
 /// The content of one version.
 #[derive(Debug, Clone)]
 pub struct Content {
-    /// Its files.
+    /// Its files, as far as they were selected and are not ignored.
     pub tree: Tree,
+    /// What is ignored: holds for what is copied into the tree later too.
+    pub sieve: Sieve,
     /// First line of the commit message, control characters removed, at most 200 characters.
     pub subject: String,
     /// Who made it: name and address as the commit says, unverified.
@@ -151,11 +155,12 @@ pub trait Store: Send + Sync {
     /// When the store cannot be asked or nothing answers to the reference.
     fn pointer(&self, reference: &Reference) -> Result<Pointer, StoreError>;
 
-    /// What is the content of a version? Fetches what is not here yet.
+    /// What is the content of a version, as far as it is wanted? Fetches what is not here yet.
     ///
     /// # Errors
-    /// When the store cannot be asked, the content is not what its id says, or a limit is hit.
-    fn content(&self, pointer: &Pointer) -> Result<Content, StoreError>;
+    /// When the store cannot be asked, the content is not what its id says, a selected folder is
+    /// not there, or a limit is hit.
+    fn content(&self, pointer: &Pointer, selection: &Selection) -> Result<Content, StoreError>;
 
     /// Is the old version an ancestor of the new one?
     ///
@@ -267,6 +272,17 @@ pub enum StoreError {
     /// The version holds something that no tree may hold.
     #[error("the version is refused")]
     Tree(#[from] TreeProblem),
+    /// The version holds patterns that cannot be used.
+    #[error("the version is refused")]
+    Ignore(#[from] IgnoreProblem),
+    /// A folder that was selected is not in the version.
+    #[error("folder {folder} of spec.sparseCheckout does not exist in {url}")]
+    NoSuchFolder {
+        /// The folder.
+        folder: String,
+        /// The store.
+        url: String,
+    },
     /// Our own disk failed us.
     #[error("could not keep what {url} sent")]
     Local {
@@ -281,7 +297,10 @@ pub enum StoreError {
 impl Classified for StoreError {
     fn class(&self) -> Class {
         match self {
-            Self::Url { .. } | Self::Reference { .. } | Self::NoSuchName { .. } => Class::User,
+            Self::Url { .. }
+            | Self::Reference { .. }
+            | Self::NoSuchName { .. }
+            | Self::NoSuchFolder { .. } => Class::User,
             Self::NotAllowed { .. }
             | Self::Unsupported { .. }
             | Self::Unauthorised { .. }
@@ -292,6 +311,7 @@ impl Classified for StoreError {
             | Self::Corrupt { .. }
             | Self::Local { .. } => Class::Transient,
             Self::Tree(problem) => problem.class(),
+            Self::Ignore(problem) => problem.class(),
         }
     }
 
@@ -307,7 +327,11 @@ impl Classified for StoreError {
             Self::NotFound { .. } => {
                 Some("check spec.url, and that the credentials may read it".to_owned())
             }
+            Self::NoSuchFolder { .. } => {
+                Some("name folders that every followed version has".to_owned())
+            }
             Self::Tree(problem) => problem.hint(),
+            Self::Ignore(problem) => problem.hint(),
             _ => None,
         }
     }

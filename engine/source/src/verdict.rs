@@ -110,6 +110,10 @@ pub struct Position {
     /// Digest of its tree, once its content was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Digest>,
+    /// Digest of what was selected of the content; absent where nothing was declared. Trees are
+    /// compared only where the same was selected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Digest>,
     /// Whether the name was gone when it was last looked for.
     #[serde(default)]
     pub gone: bool,
@@ -117,14 +121,20 @@ pub struct Position {
 
 impl Position {
     /// The position that accepting a pointer leads to.
-    pub fn of(pointer: &Pointer, tree: Option<Digest>) -> Self {
+    pub fn of(pointer: &Pointer, read: Option<Read>) -> Self {
         Self {
             name: pointer.name.clone(),
             commit: pointer.commit.clone(),
             tag_object: pointer.tag_object.clone(),
-            tree,
+            tree: read.map(|read| read.tree),
+            selection: read.and_then(|read| read.selection),
             gone: false,
         }
+    }
+
+    /// What its content was found to be.
+    fn read(&self) -> Option<Read> {
+        self.tree.map(|tree| Read { tree, selection: self.selection })
     }
 
     /// Whether a pointer leads to the very same objects.
@@ -133,11 +143,20 @@ impl Position {
     }
 }
 
+/// What the content of a version was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Read {
+    /// Digest of the tree.
+    pub tree: Digest,
+    /// Digest of what was selected of it.
+    pub selection: Option<Digest>,
+}
+
 /// What a store says about a name now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen<'a> {
-    /// It leads here; the digest of its tree where the content was read.
-    At(&'a Pointer, Option<Digest>),
+    /// It leads here; what its content is where it was read.
+    At(&'a Pointer, Option<Read>),
     /// It is not there.
     Gone,
 }
@@ -161,9 +180,11 @@ pub fn classify(known: Option<&Position>, seen: &Seen<'_>, ancestry: Ancestry) -
         (None, Seen::Gone) => Verdict::Unknown,
         (None, Seen::At(..)) => Verdict::First,
         (Some(_), Seen::Gone) => Verdict::Vanished,
-        (Some(known), Seen::At(pointer, tree)) => {
+        (Some(known), Seen::At(pointer, read)) => {
             // One id, two contents: a collision, or a store that lies.
-            let other_tree = known.tree.zip(*tree).is_some_and(|(old, new)| old != new);
+            let other_tree = known.tree.zip(*read).is_some_and(|(old, new)| {
+                known.selection == new.selection && old != new.tree
+            });
             if known.commit == pointer.commit && other_tree {
                 return Verdict::Moved;
             }
@@ -256,20 +277,20 @@ impl Known {
         let known = self.position(reference);
         let mut verdict = classify(known, seen, ancestry);
         let mut old = known.cloned();
-        if let Seen::At(pointer, tree) = seen
+        if let Seen::At(pointer, read) = seen
             && pointer.class == NameClass::Semver
             && verdict.is_honest()
             && let Some(tag) = self.positions.get(&format!("tag {}", pointer.name))
         {
             let fixed = Pointer { class: NameClass::Tag, ..(*pointer).clone() };
-            let judged = classify(Some(tag), &Seen::At(&fixed, *tree), ancestry);
+            let judged = classify(Some(tag), &Seen::At(&fixed, *read), ancestry);
             if !judged.is_honest() {
                 verdict = judged;
                 old = Some(tag.clone());
             }
         }
         let new = match seen {
-            Seen::At(pointer, tree) => Some(Position::of(pointer, *tree)),
+            Seen::At(pointer, read) => Some(Position::of(pointer, *read)),
             Seen::Gone => None,
         };
         Finding { name: name_of(reference), verdict, old, new }
@@ -278,9 +299,9 @@ impl Known {
     /// Records that a version was accepted: delivered under its policy, or acknowledged.
     ///
     /// Without the digest of its content, one that is known for the same commit stays.
-    pub fn accept(&mut self, reference: &Reference, pointer: &Pointer, tree: Option<Digest>) {
+    pub fn accept(&mut self, reference: &Reference, pointer: &Pointer, read: Option<Read>) {
         let before = self.position(reference).filter(|before| before.commit == pointer.commit);
-        let position = Position::of(pointer, tree.or(before.and_then(|before| before.tree)));
+        let position = Position::of(pointer, read.or(before.and_then(Position::read)));
         if pointer.class == NameClass::Semver {
             self.leave_behind(reference, pointer);
             self.positions.insert(format!("tag {}", pointer.name), position.clone());
@@ -484,7 +505,7 @@ impl Violation {
 
 /// What tells one position from another, as text.
 fn identity(position: &Position) -> Vec<String> {
-    let Position { name, commit, tag_object, tree: _, gone: _ } = position;
+    let Position { name, commit, tag_object, tree: _, selection: _, gone: _ } = position;
     vec![name.clone(), commit.clone(), tag_object.clone().unwrap_or_default()]
 }
 

@@ -6,7 +6,7 @@ use super::*;
 
 /// Runs a history under `enforce`. Each line is a reference, an arrow and what it resolves to
 /// (`gone`, a commit, `NAME=COMMIT` for ranges, `COMMIT/OBJECT` for annotated tags,
-/// `COMMIT:TREE` for content), then the ancestry if it matters; `ack` acknowledges the last hold.
+/// `COMMIT:TREE` or `COMMIT:TREE+SELECTION` for content), then the ancestry if it matters; `ack` acknowledges the last hold.
 fn check(script: &str, expected: Expect) {
     let mut known = Known::default();
     let mut acknowledged = BTreeSet::new();
@@ -22,13 +22,13 @@ fn check(script: &str, expected: Expect) {
         let (target, ancestry) = answer.split_once(' ').unwrap_or((answer, "unknown"));
         let ancestry = parse_ancestry(ancestry);
         let pointer = parse_pointer(&reference, target);
-        let tree = target.split_once(':').map(|(_, tree)| Digest::of(tree.as_bytes()));
-        let seen = if target == "gone" { Seen::Gone } else { Seen::At(&pointer, tree) };
+        let read = target.split_once(':').map(|(_, content)| read(content));
+        let seen = if target == "gone" { Seen::Gone } else { Seen::At(&pointer, read) };
         let finding = known.judge(&reference, &seen, ancestry);
         let text =
             match decide("GitRepository/a/b", &finding, None, History::Enforce, &acknowledged) {
                 Delivery::Deliver { .. } => {
-                    known.accept(&reference, &pointer, tree);
+                    known.accept(&reference, &pointer, read);
                     String::new()
                 }
                 Delivery::Hold { violation } => {
@@ -42,6 +42,14 @@ fn check(script: &str, expected: Expect) {
         out.push_str(&format!("{}{text}\n", finding.verdict));
     }
     expected.assert_eq(&out);
+}
+
+fn read(content: &str) -> Read {
+    let (tree, selection) = match content.split_once('+') {
+        Some((tree, selection)) => (tree, Some(Digest::of(selection.as_bytes()))),
+        None => (content, None),
+    };
+    Read { tree: Digest::of(tree.as_bytes()), selection }
 }
 
 fn parse_reference(text: &str) -> Reference {
@@ -258,11 +266,19 @@ fn one_commit_has_one_content() {
         commit aaaaaaa -> aaaaaaa:one
         commit aaaaaaa -> aaaaaaa:one
         commit aaaaaaa -> aaaaaaa
+        commit aaaaaaa -> aaaaaaa:less+folder
+        commit aaaaaaa -> aaaaaaa:less+folder
+        commit aaaaaaa -> aaaaaaa:more+folder
+        commit aaaaaaa -> aaaaaaa:one
         commit aaaaaaa -> aaaaaaa:two
         ",
         expect![[r#"
             first
             same
+            same
+            same
+            same
+            moved: commit aaaaaaa has other content than before under the same aaaaaaa; the last good version stays
             same
             moved: commit aaaaaaa has other content than before under the same aaaaaaa; the last good version stays
         "#]],
@@ -311,7 +327,7 @@ fn policies_are_read() {
 fn what_is_known_survives_as_json() {
     let mut known = Known::default();
     let tag = Reference::Tag("v1".to_owned());
-    known.accept(&tag, &parse_pointer(&tag, "aaaaaaa/1111111"), Some(Digest::of(b"x")));
+    known.accept(&tag, &parse_pointer(&tag, "aaaaaaa/1111111"), Some(read("x")));
     let text = serde_json::to_string(&known).unwrap();
     assert_eq!(serde_json::from_str::<Known>(&text).unwrap(), known);
 }
@@ -323,6 +339,7 @@ fn the_same_move_made_again_is_another_violation() {
         commit: commit.to_owned(),
         tag_object: None,
         tree: None,
+        selection: None,
         gone: false,
     };
     let finding = Finding {

@@ -16,7 +16,7 @@ use fixpoint_ledger::entry::{
 };
 use fixpoint_ledger::{Intent, Permit, Replay};
 use fixpoint_plan::{DesiredSet, Inventory, Plan, Verb, Why};
-use fixpoint_source::verdict::{self, History, Known, Position, Verdict, Violation};
+use fixpoint_source::verdict::{self, History, Known, Position, Read, Verdict, Violation};
 use fixpoint_source::{Pointer, Reference};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -35,8 +35,8 @@ pub struct Seeing {
     pub reference: Reference,
     /// Where it leads; `None` where it is gone.
     pub pointer: Option<Pointer>,
-    /// Digest of the tree there.
-    pub tree: Option<Digest>,
+    /// What its content is.
+    pub read: Option<Read>,
     /// Digest of the stored artifact.
     pub artifact: Option<Digest>,
     /// Files in the tree.
@@ -223,7 +223,7 @@ impl Record {
     /// Whether the last admitted observation says the very same.
     fn is_old(&self, seeing: &Seeing) -> bool {
         let known = self.known(&seeing.subject, &seeing.url);
-        let position = seeing.pointer.as_ref().map(|pointer| Position::of(pointer, seeing.tree));
+        let position = seeing.pointer.as_ref().map(|pointer| Position::of(pointer, seeing.read));
         known.position(&seeing.reference) == position.as_ref()
     }
 
@@ -269,7 +269,7 @@ impl Record {
             store: seeing.url,
             name: verdict::name_of(&seeing.reference),
             revision: seeing.pointer.as_ref().map(Pointer::revision).unwrap_or_default(),
-            position: seeing.pointer.as_ref().map(|pointer| Position::of(pointer, seeing.tree)),
+            position: seeing.pointer.as_ref().map(|pointer| Position::of(pointer, seeing.read)),
             verdict: seeing.verdict,
             history: seeing.history,
             admitted,

@@ -14,8 +14,8 @@ use fixpoint_base::digest::hex;
 use fixpoint_base::{Digest, Limits, Secret};
 use fixpoint_driver_git::range::{Range, tag_version};
 use fixpoint_source::{
-    Ancestry, Content, Credentials, Location, Name, NameClass, Pointer, Reference, Store,
-    StoreError, Stores, TreeBuilder,
+    Ancestry, Content, Credentials, Location, Name, NameClass, Pointer, Reference, Selection,
+    SieveBuilder, Store, StoreError, Stores, TreeBuilder,
 };
 
 /// Where all repositories are.
@@ -346,15 +346,19 @@ impl Store for Opened {
         })
     }
 
-    fn content(&self, pointer: &Pointer) -> Result<Content, StoreError> {
+    fn content(&self, pointer: &Pointer, selection: &Selection) -> Result<Content, StoreError> {
         self.ask(|found| {
             let commit = found
                 .commits
                 .get(&pointer.commit)
                 .ok_or_else(|| self.no_such_name(format!("commit {}", pointer.commit), found))?;
             let limits = Limits::default();
+            let sieve = selection.sieve(SieveBuilder::default())?;
             let mut tree = TreeBuilder::new(&limits);
             for (path, file) in &commit.files {
+                if !selection.has(path) || sieve.drops_file(path, &mut || Ok::<_, StoreError>(()))? {
+                    continue;
+                }
                 match file {
                     File::Text(text) => tree.file(path, text.as_bytes(), false)?,
                     File::Link(target) => tree.link(path, target)?,
@@ -362,6 +366,7 @@ impl Store for Opened {
             }
             Ok(Content {
                 tree: tree.build()?,
+                sieve,
                 subject: commit.subject.clone(),
                 author: "Ada <ada@git.example>".to_owned(),
                 committed: 0,

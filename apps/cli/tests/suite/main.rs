@@ -9,6 +9,7 @@ mod bad_content;
 mod bad_sources;
 mod canary;
 mod cli;
+mod content;
 mod crash;
 mod disk;
 mod harness;

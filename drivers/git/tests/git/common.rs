@@ -7,7 +7,8 @@ use fixpoint_base::{Classified as _, Limits};
 use fixpoint_driver_git::{Git, GitOptions};
 use fixpoint_fixture::{HttpBackend, Repo};
 use fixpoint_source::{
-    Ancestry, Content, Credentials, Location, Pointer, Reference, Store, StoreError, Stores,
+    Ancestry, Content, Credentials, Location, Pointer, Reference, Selection, Store, StoreError,
+    Stores,
 };
 
 /// How the repository is reached.
@@ -80,7 +81,7 @@ impl World {
     }
 
     pub fn content(&self) -> Result<Content, StoreError> {
-        self.store().content(&self.main())
+        self.store().content(&self.main(), &Selection::default())
     }
 
     /// The paths of what is on `main`, and their texts when they are short.

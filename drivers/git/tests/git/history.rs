@@ -2,6 +2,7 @@
 
 use crate::common::*;
 use fixpoint_source::Ancestry::{self, Backward, Diverged, Forward, Same, Unknown};
+use fixpoint_source::Selection;
 
 /// Asks from a fresh mirror, and again from one that has delivered the old version already.
 fn check(world: &mut World, old: &str, new: &str, expected: Ancestry) {
@@ -14,7 +15,7 @@ fn check(world: &mut World, old: &str, new: &str, expected: Ancestry) {
     world.restart();
     for id in [old, new] {
         let pointer = world.pointer(&commit(id)).unwrap();
-        world.store().content(&pointer).unwrap();
+        world.store().content(&pointer, &Selection::default()).unwrap();
     }
     assert_eq!(world.ancestry(old, new), expected, "{:?}, after fetching", world.via);
 }

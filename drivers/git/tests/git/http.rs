@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::*;
 use fixpoint_base::{Limits, Secret};
 use fixpoint_fixture::{Access, Canary, Fault, HttpBackend, free_port};
-use fixpoint_source::{Credentials, Location, StoreError, Stores as _};
+use fixpoint_source::{Credentials, Location, Selection, StoreError, Stores as _};
 
 fn basic(password: &str) -> Credentials {
     Credentials::Basic { username: "ann".to_owned(), password: Secret::new(password.to_owned()) }
@@ -14,7 +14,7 @@ fn basic(password: &str) -> Credentials {
 fn read(world: &World, url: &str, credentials: Credentials) -> Result<String, StoreError> {
     let store = world.git.open(Location { credentials, ..location(url) })?;
     let pointer = store.pointer(&branch("main"))?;
-    store.content(&pointer).map(|content| listing(&content))
+    store.content(&pointer, &Selection::default()).map(|content| listing(&content))
 }
 
 fn world() -> World {
@@ -58,7 +58,10 @@ fn mirrors_are_not_shared_between_credentials() {
     let id = world.repo.head();
     let store = world.git.open(location(&world.url())).unwrap();
     let pointer = store.pointer(&commit(&id)).unwrap();
-    assert!(matches!(store.content(&pointer), Err(StoreError::Unauthorised { .. })));
+    assert!(matches!(
+        store.content(&pointer, &Selection::default()),
+        Err(StoreError::Unauthorised { .. })
+    ));
 }
 
 #[test]
@@ -221,7 +224,7 @@ fn a_pack_that_is_cut_leaves_nothing_behind() {
     let world = world();
     let pointer = world.main();
     world.server.fail("git-upload-pack", Fault::CutBody(150));
-    let found = refused(world.store().content(&pointer));
+    let found = refused(world.store().content(&pointer, &Selection::default()));
     assert!(found.contains("the connection closed half way"), "{found}");
     world.server.heal();
     assert_eq!(world.files(), "a=1");
@@ -241,7 +244,7 @@ fn slow_servers_run_out_of_time() {
     let pointer = brief().pointer(&branch("main")).unwrap();
     world.repo.commit(&[("b", "2")]);
     world.server.fail("upload-pack", Fault::Drip(Duration::from_secs(2)));
-    assert_eq!(refused(brief().content(&pointer)), over);
+    assert_eq!(refused(brief().content(&pointer, &Selection::default())), over);
 }
 
 #[test]
@@ -253,7 +256,7 @@ fn private_certificates_are_trusted_when_given() {
         let ca = Some(ca.as_bytes().to_vec());
         let store = world.git.open(Location { ca, ..location(&url) })?;
         let pointer = store.pointer(&branch("main"))?;
-        store.content(&pointer).map(|content| listing(&content))
+        store.content(&pointer, &Selection::default()).map(|content| listing(&content))
     };
     assert_eq!(with_ca(server.ca()).unwrap(), "a=1");
     let strange = HttpBackend::start_tls(world.repo.root());

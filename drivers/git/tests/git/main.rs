@@ -6,3 +6,4 @@ mod common;
 mod history;
 mod http;
 mod reading;
+mod selecting;

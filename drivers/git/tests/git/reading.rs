@@ -2,7 +2,7 @@
 
 use crate::common::*;
 use fixpoint_base::Limits;
-use fixpoint_source::{Reference, Stores as _};
+use fixpoint_source::{Reference, Selection, Stores as _};
 
 #[test]
 fn a_repository_is_read() {
@@ -12,7 +12,7 @@ fn a_repository_is_read() {
         let pointer = world.main();
         assert_eq!(pointer.revision(), format!("main@sha1:{id}"));
         assert_eq!(pointer.full, "refs/heads/main");
-        let content = world.store().content(&pointer).unwrap();
+        let content = world.store().content(&pointer, &Selection::default()).unwrap();
         assert_eq!(listing(&content), "app/a.yaml=a b.yaml=b");
         assert_eq!(content.subject, "change app/a.yaml b.yaml");
         assert_eq!(content.author, "Ann Example <ann@example.org>");
@@ -101,9 +101,9 @@ fn references_resolve() {
 
         let by_id = world.pointer(&commit(&one)).unwrap();
         assert_eq!(by_id.revision(), format!("sha1:{one}"));
-        assert_eq!(listing(&world.store().content(&by_id).unwrap()), "a=1");
+        assert_eq!(listing(&world.store().content(&by_id, &Selection::default()).unwrap()), "a=1");
         let pull = world.pointer(&Reference::Name("refs/pull/7/head".into())).unwrap();
-        assert_eq!(listing(&world.store().content(&pull).unwrap()), "a=3");
+        assert_eq!(listing(&world.store().content(&pull, &Selection::default()).unwrap()), "a=3");
     }
 }
 
@@ -166,7 +166,7 @@ fn names_that_do_not_exist_come_with_those_that_do() {
         let missing = "1234567890123456789012345678901234567890";
         let pointer = world.pointer(&commit(missing)).unwrap();
         assert_eq!(
-            refused(world.store().content(&pointer)),
+            refused(world.store().content(&pointer, &Selection::default())),
             format!("User: commit {missing} does not exist in {url}")
         );
     }

@@ -33,6 +33,13 @@ pub(super) struct Scene {
     pub policy: Policy,
 }
 
+/// What was looked at: one revision may have several artifacts, one after the other.
+struct At {
+    revision: String,
+    /// Digest of the artifact.
+    artifact: String,
+}
+
 impl Run<'_> {
     /// Gathers what a plan is made from; each step ends the run early with what it has to say.
     pub async fn scene(&self, kept: &mut Kept) -> Result<Scene, Said> {
@@ -43,9 +50,9 @@ impl Run<'_> {
             let _rendered = self.rendered(kept).await;
             return Err(waits);
         }
-        let (revision, rendered) = self.rendered(kept).await?;
+        let (At { revision, artifact }, rendered) = self.rendered(kept).await?;
         let inventory = self.settled(inventory(&self.status_before())).await?;
-        let awaited = self.awaited(&revision, &rendered.desired, &inventory).await;
+        let awaited = self.awaited(&artifact, &rendered.desired, &inventory).await;
         let live = self.observe(&rendered.desired, &inventory).await;
         let policy = Policy { awaited, ..self.policy(&rendered.desired, &live) };
         Ok(Scene { revision, rendered, live, inventory, policy })
@@ -148,7 +155,7 @@ impl Run<'_> {
     }
 
     /// The rendering of the source's artifact, done again only if an input changed.
-    async fn rendered(&self, kept: &mut Kept) -> Result<(String, Rendered), Said> {
+    async fn rendered(&self, kept: &mut Kept) -> Result<(At, Rendered), Said> {
         let spec = &self.delivery.spec;
         if spec.source_ref.kind != SourceKind::GitRepository {
             return Err(Said::Stalled {
@@ -159,9 +166,10 @@ impl Run<'_> {
                 ),
             });
         }
-        let artifact = self.artifact()?;
-        let text = |field: &str| artifact[field].as_str().unwrap_or_default().to_owned();
+        let declared = self.artifact()?;
+        let text = |field: &str| declared[field].as_str().unwrap_or_default().to_owned();
         let (revision, path, digest) = (text("revision"), text("path"), text("digest"));
+        let at = At { revision: revision.clone(), artifact: digest.clone() };
         let artifacts = self.ctx.artifacts.clone();
         let loaded = tokio::task::spawn_blocking(move || artifacts.tree(&path, &digest)).await;
         let tree =
@@ -177,8 +185,8 @@ impl Run<'_> {
             let kinds = desired::kinds(&rendered.desired);
             let scopes = self.ctx.target.scopes(&kinds).await;
             if scopes.map_err(|err| target_failed(&err))? == rendered.scopes {
-                self.wants(&revision, &rendered.desired);
-                return Ok((revision, rendered.clone()));
+                self.wants(&at, &rendered.desired);
+                return Ok((at, rendered.clone()));
             }
         }
         let began = Instant::now();
@@ -188,7 +196,7 @@ impl Run<'_> {
             desired::Failed::Target(err) => target_failed(&err),
             desired::Failed::Render(err) => {
                 let message = said_with_hint(&err);
-                self.ctx.wanted.refused(self.name, &revision);
+                self.ctx.wanted.refused(self.name, &at.artifact);
                 self.tell(StageName::Rendered, &message, began.elapsed(), false);
                 Said::Refused { revision: revision.clone(), message }
             }
@@ -196,22 +204,22 @@ impl Run<'_> {
         rendered.index = self.record_rendering(&rendered, tree_digest, &revision).await?;
         let detail = format!("{} objects", rendered.desired.len());
         self.tell(StageName::Rendered, &detail, began.elapsed(), rendered.problems.is_empty());
-        self.wants(&revision, &rendered.desired);
+        self.wants(&at, &rendered.desired);
         kept.rendered = Some(rendered.clone());
-        Ok((revision, rendered))
+        Ok((at, rendered))
     }
 
-    fn wants(&self, revision: &str, desired: &DesiredSet) {
+    fn wants(&self, at: &At, desired: &DesiredSet) {
         if let Some(source) = world::source_of(self.name, self.object) {
-            self.ctx.wanted.rendered(self.name, source, revision, desired);
+            self.ctx.wanted.rendered(self.name, source, &at.artifact, desired);
         }
     }
 
     /// Who takes over what this delivery no longer wants. Asked before anything is pruned, and
-    /// only once the other deliveries of the source have had the time to look at the revision.
+    /// only once the other deliveries of the source have had the time to look at the artifact.
     async fn awaited(
         &self,
-        revision: &str,
+        artifact: &str,
         desired: &DesiredSet,
         inventory: &Inventory,
     ) -> BTreeMap<Id, Owner> {
@@ -223,7 +231,7 @@ impl Run<'_> {
         }
         let began = Instant::now();
         while began.elapsed() < OTHERS_LOOK {
-            let mut behind = self.ctx.wanted.behind(self.name, &source, revision);
+            let mut behind = self.ctx.wanted.behind(self.name, &source, artifact);
             behind.retain(|other| self.acts(other));
             if behind.is_empty() {
                 break;

@@ -15,7 +15,8 @@ use crate::looper::Named;
 #[derive(Debug, Clone)]
 struct Want {
     source: Named,
-    revision: String,
+    /// Digest of the source's artifact: one revision may have several.
+    artifact: String,
     objects: BTreeSet<Id>,
 }
 
@@ -24,19 +25,19 @@ struct Want {
 pub struct Wanted(Mutex<BTreeMap<Named, Want>>);
 
 impl Wanted {
-    /// Says what a delivery wants at a revision.
-    pub fn rendered(&self, delivery: &Named, source: Named, revision: &str, set: &DesiredSet) {
+    /// Says what a delivery wants of an artifact.
+    pub fn rendered(&self, delivery: &Named, source: Named, artifact: &str, set: &DesiredSet) {
         let objects = set.objects().iter().map(|wanted| Id::from(&wanted.key)).collect();
-        let want = Want { source, revision: revision.to_owned(), objects };
+        let want = Want { source, artifact: artifact.to_owned(), objects };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(delivery.clone(), want);
     }
 
-    /// Says that a delivery has looked at a revision and could not render it; what it wanted
+    /// Says that a delivery has looked at an artifact and could not render it; what it wanted
     /// before still counts.
-    pub fn refused(&self, delivery: &Named, revision: &str) {
+    pub fn refused(&self, delivery: &Named, artifact: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(want) = all.get_mut(delivery) {
-            want.revision = revision.to_owned();
+            want.artifact = artifact.to_owned();
         }
     }
 
@@ -45,12 +46,12 @@ impl Wanted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(delivery);
     }
 
-    /// The other deliveries of a source that have not looked at its revision yet.
-    pub fn behind(&self, us: &Named, source: &Named, revision: &str) -> Vec<Named> {
+    /// The other deliveries of a source that have not looked at its artifact yet.
+    pub fn behind(&self, us: &Named, source: &Named, artifact: &str) -> Vec<Named> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter()
             .filter(|(name, want)| {
-                *name != us && want.source == *source && want.revision != revision
+                *name != us && want.source == *source && want.artifact != artifact
             })
             .map(|(name, _)| name.clone())
             .collect()

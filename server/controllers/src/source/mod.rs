@@ -3,6 +3,7 @@
 
 mod credentials;
 mod reconcile;
+mod selection;
 mod status;
 
 pub use reconcile::reconcile;

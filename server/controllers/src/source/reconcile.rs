@@ -10,14 +10,15 @@ use fixpoint_api_types::{
     GitRepository, GitRepositoryRef, GitRepositoryStatus, unsupported_fields,
 };
 use fixpoint_base::{Chain, Classified as _, object};
-use fixpoint_source::verdict::{self, Delivery, History, Seen, Violation};
+use fixpoint_source::verdict::{self, Delivery, History, Read, Seen, Violation};
 use fixpoint_source::{
-    Ancestry, Content, Location, NameClass, Pointer, Reference, Store, StoreError,
+    Ancestry, Content, Location, NameClass, Pointer, Reference, Selection, Store, StoreError,
 };
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::credentials::{self, CredentialsError};
+use super::selection;
 use super::status::{self, Said};
 use crate::context::{Context, jittered};
 use crate::events::Severity;
@@ -107,6 +108,7 @@ impl Run<'_> {
             return Err(Said::unsupported(&unsupported));
         }
         let history = self.history()?;
+        let selection = selection::declared(spec, &self.ctx.limits)?;
         let reference = reference(spec.reference.as_ref());
         let store = self.open().await?;
 
@@ -118,12 +120,12 @@ impl Run<'_> {
             Err(err) => return Err(self.fetch_failed(&err, began.elapsed())),
         };
         if let Some(pointer) = &pointer
-            && self.is_settled(&reference, pointer)
+            && self.is_settled(&reference, pointer, &selection)
         {
             return Ok(Said::Same);
         }
         let ancestry = asked.ancestry.map_err(|err| self.fetch_failed(&err, began.elapsed()))?;
-        self.judge(store, reference, pointer, ancestry, history, began).await
+        self.judge(store, reference, pointer, selection, ancestry, history, began).await
     }
 
     fn history(&self) -> Result<Option<History>, Said> {
@@ -179,20 +181,25 @@ impl Run<'_> {
     }
 
     /// Whether the version is the one that is stored, accepted, and declared ready.
-    fn is_settled(&self, reference: &Reference, pointer: &Pointer) -> bool {
+    fn is_settled(&self, reference: &Reference, pointer: &Pointer, selection: &Selection) -> bool {
         let known = self.ctx.record.known(&self.subject(), &self.repository.spec.url);
         let accepted = known.position(reference).is_some_and(|known| {
-            known.commit == pointer.commit && known.tag_object == pointer.tag_object && !known.gone
+            known.commit == pointer.commit
+                && known.tag_object == pointer.tag_object
+                && known.selection == selection.digest()
+                && !known.gone
         });
         accepted && self.stored(pointer)
     }
 
     /// Whether the artifact in the status is of this version and really there.
     fn stored(&self, pointer: &Pointer) -> bool {
-        let status = self.repository.status.as_ref();
-        status.and_then(|status| status.artifact.as_ref()).is_some_and(|artifact| {
-            artifact.revision == pointer.revision()
-                && self.ctx.artifacts.has(&artifact.path, &artifact.digest)
+        self.repository.status.as_ref().is_some_and(|status| {
+            selection::is_observed(&self.repository.spec, status)
+                && status.artifact.as_ref().is_some_and(|artifact| {
+                    artifact.revision == pointer.revision()
+                        && self.ctx.artifacts.has(&artifact.path, &artifact.digest)
+                })
         })
     }
 
@@ -201,6 +208,7 @@ impl Run<'_> {
         store: Arc<dyn Store>,
         reference: Reference,
         pointer: Option<Pointer>,
+        selection: Selection,
         ancestry: Ancestry,
         history: Option<History>,
         began: Instant,
@@ -208,13 +216,16 @@ impl Run<'_> {
         let url = &self.repository.spec.url;
         let known = self.ctx.record.known(&self.subject(), url);
         let content = match &pointer {
-            Some(pointer) => Some(self.fetch(&store, pointer, began).await?),
+            Some(pointer) => Some(self.fetch(&store, pointer, &selection, began).await?),
             None => None,
         };
         let began = Instant::now();
-        let tree = content.as_ref().map(|content| content.tree.digest());
+        let read = content.as_ref().map(|content| Read {
+            tree: content.tree.digest(),
+            selection: selection.digest(),
+        });
         let seen = match &pointer {
-            Some(pointer) => Seen::At(pointer, tree),
+            Some(pointer) => Seen::At(pointer, read),
             None => Seen::Gone,
         };
         let finding = known.judge(&reference, &seen, ancestry);
@@ -233,7 +244,7 @@ impl Run<'_> {
             url: url.clone(),
             reference,
             pointer: pointer.clone(),
-            tree,
+            read,
             files: content.as_ref().map_or(0, |content| content.tree.len() as u64),
             bytes: content.as_ref().map_or(0, |content| content.tree.bytes()),
             verdict: finding.verdict,
@@ -265,10 +276,11 @@ impl Run<'_> {
         &self,
         store: &Arc<dyn Store>,
         pointer: &Pointer,
+        selection: &Selection,
         began: Instant,
     ) -> Result<Content, Said> {
-        let (store, at) = (store.clone(), pointer.clone());
-        let content = blocking(move || store.content(&at)).await;
+        let (store, at, selection) = (store.clone(), pointer.clone(), selection.clone());
+        let content = blocking(move || store.content(&at, &selection)).await;
         let content = content.map_err(|err| self.fetch_failed(&err, began.elapsed()))?;
         let detail = format!("{} {:?}", short(&pointer.revision()), content.subject);
         self.tell(StageName::Fetched, &detail, began.elapsed(), true);
@@ -290,11 +302,11 @@ impl Run<'_> {
         let revision = pointer.revision();
         let artifacts = self.ctx.artifacts.clone();
         let (namespace, name) = (self.name.namespace.clone(), self.name.name.clone());
-        let commit = pointer.commit.clone();
+        let name_of_file = file_name(&pointer, seeing.read);
         let before = self.repository.status.as_ref().and_then(|status| status.artifact.clone());
         let stored = blocking(move || {
             let stored =
-                artifacts.put("gitrepository", &namespace, &name, &commit, &content.tree)?;
+                artifacts.put("gitrepository", &namespace, &name, &name_of_file, &content.tree)?;
             // The version before stays for those who are still reading it.
             let before = before.map(|before| before.path).unwrap_or_default();
             artifacts.gc("gitrepository", &namespace, &name, &[&stored.path, &before])?;
@@ -370,6 +382,9 @@ impl Run<'_> {
             self.ctx.now(),
             known.positions().next().is_some(),
         );
+        if matches!(said, Said::Stored { .. }) {
+            selection::observe(&self.repository.spec, &mut status);
+        }
         if let Some(requested) = self.requested_at() {
             status.last_handled_reconcile_at = Some(requested);
         }
@@ -451,6 +466,15 @@ fn reference(declared: Option<&GitRepositoryRef>) -> Reference {
         Reference::Tag(tag)
     } else {
         Reference::Branch(set(branch).unwrap_or_else(|| "master".to_owned()))
+    }
+}
+
+/// What an artifact is called: by its commit and, where that does not say it all, by its content
+/// too, so that who reads the one before is not handed another.
+fn file_name(pointer: &Pointer, read: Option<Read>) -> String {
+    match read {
+        Some(Read { tree, selection: Some(_) }) => format!("{}-{}", pointer.commit, tree.short()),
+        _ => pointer.commit.clone(),
     }
 }
 
