@@ -182,9 +182,10 @@ pub fn classify(known: Option<&Position>, seen: &Seen<'_>, ancestry: Ancestry) -
         (Some(_), Seen::Gone) => Verdict::Vanished,
         (Some(known), Seen::At(pointer, read)) => {
             // One id, two contents: a collision, or a store that lies.
-            let other_tree = known.tree.zip(*read).is_some_and(|(old, new)| {
-                known.selection == new.selection && old != new.tree
-            });
+            let other_tree = known
+                .tree
+                .zip(*read)
+                .is_some_and(|(old, new)| known.selection == new.selection && old != new.tree);
             if known.commit == pointer.commit && other_tree {
                 return Verdict::Moved;
             }

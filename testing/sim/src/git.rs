@@ -356,7 +356,9 @@ impl Store for Opened {
             let sieve = selection.sieve(SieveBuilder::default())?;
             let mut tree = TreeBuilder::new(&limits);
             for (path, file) in &commit.files {
-                if !selection.has(path) || sieve.drops_file(path, &mut || Ok::<_, StoreError>(()))? {
+                if !selection.has(path)
+                    || sieve.drops_file(path, &mut || Ok::<_, StoreError>(()))?
+                {
                     continue;
                 }
                 match file {

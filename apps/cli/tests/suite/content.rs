@@ -79,7 +79,11 @@ fn what_cannot_be_selected_is_refused_on_its_own() {
     for (spec, reason, words) in [
         (json!({"sparseCheckout": ["../x"]}), "InvalidPath", "it has a . or .. part"),
         (json!({"sparseCheckout": ["/etc"]}), "InvalidPath", "it is absolute"),
-        (json!({"ignore": "a\n".repeat(5000)}), "SourceIgnoreError", "more than 4096 ignore patterns"),
+        (
+            json!({"ignore": "a\n".repeat(5000)}),
+            "SourceIgnoreError",
+            "more than 4096 ignore patterns",
+        ),
         (json!({"ignore": "#\n".repeat(40_000)}), "SourceIgnoreError", "over the limit of 65536"),
     ] {
         let nothing = json!({"sparseCheckout": null, "ignore": null});

@@ -220,10 +220,9 @@ impl Run<'_> {
             None => None,
         };
         let began = Instant::now();
-        let read = content.as_ref().map(|content| Read {
-            tree: content.tree.digest(),
-            selection: selection.digest(),
-        });
+        let read = content
+            .as_ref()
+            .map(|content| Read { tree: content.tree.digest(), selection: selection.digest() });
         let seen = match &pointer {
             Some(pointer) => Seen::At(pointer, read),
             None => Seen::Gone,
