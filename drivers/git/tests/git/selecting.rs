@@ -158,6 +158,7 @@ fn crowded() -> (Repo, Vec<String>) {
 #[test]
 fn patterns_mean_what_git_says() {
     let (repo, files) = crowded();
+    // Not here: `a**/c`, where the manual says that it is `a*/c` and Git itself is of two minds.
     let written = [
         "a",
         "/a",
@@ -195,7 +196,6 @@ fn patterns_mean_what_git_says() {
         "*/a/*",
         "a/***/c",
         "a**b",
-        "a**/c",
         "**b/c",
         "/",
         "a//b",

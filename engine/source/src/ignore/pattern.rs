@@ -53,11 +53,13 @@ impl Pattern {
         let last = names.len() - 1;
         let mut parts = Vec::with_capacity(names.len());
         for (index, name) in names.into_iter().enumerate() {
-            let part = match name {
-                "**" if index < last => Part::Folders,
+            // To Git, more stars are no more than two.
+            let any_depth = name.len() > 1 && name.bytes().all(|byte| byte == b'*');
+            let part = match any_depth {
+                true if index < last => Part::Folders,
                 // Everything within: at least one name more.
-                "**" => Part::Name(Glob::any()),
-                name => Part::Name(Glob::parse(name)?),
+                true => Part::Name(Glob::any()),
+                false => Part::Name(Glob::parse(name)?),
             };
             let doubled = matches!((&part, parts.last()), (Part::Folders, Some(Part::Folders)));
             if !doubled {

@@ -85,6 +85,7 @@ fn lines_as_git_reads_them() {
     check(&[], Some("a/**"), "a a/b a/b/c b/a/c", "a b/a/c");
     check(&[], Some("**/x/y"), "x/y a/x/y a/b/x/y x/z/y", "x/z/y");
     check(&[], Some("a/**/b"), "a/b a/x/b a/x/y/b b ab", "b ab");
+    check(&[], Some("a**/b"), "ax/b ax/y/b a/b", "ax/y/b");
     check(&[], Some("a/**/b/c"), "a/b/x/b/c a/b/c a/b/x", "a/b/x");
 }
 
