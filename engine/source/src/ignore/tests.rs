@@ -1,3 +1,5 @@
+//! Patterns as text, and which of these paths stay.
+
 use super::*;
 
 /// Which of these paths stay, given files of patterns and what is declared.
