@@ -31,7 +31,7 @@ use fixpoint_ledger::tiles::{Edge, Tiles, WIDTH};
 use fixpoint_ledger::{Replay, merkle};
 use tokio::sync::oneshot;
 
-pub use verify::{Report, read, verify, verify_on};
+pub use verify::{Report, Whole, read, read_whole, verify, verify_on};
 
 use crate::disk::{Disk, Folder, Memory};
 use crate::log::{Log, LogError};

@@ -66,11 +66,28 @@ pub fn verify(dir: &Path, key: Option<&VerifierKey>) -> Result<Report, LedgerErr
 /// # Errors
 /// When the disk cannot be read, or the ledger is not sound: entries of such a one prove nothing.
 pub fn read(dir: &Path) -> Result<Vec<Indexed>, LedgerError> {
+    read_whole(dir).map(|whole| whole.entries)
+}
+
+/// All that a ledger says.
+#[derive(Debug, Clone, Default)]
+pub struct Whole {
+    /// Its entries in order.
+    pub entries: Vec<Indexed>,
+    /// The list of steps of each intent, by its digest.
+    pub bodies: BTreeMap<Digest, Vec<u8>>,
+}
+
+/// As [`read`], with the bodies that the entries name.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_whole(dir: &Path) -> Result<Whole, LedgerError> {
     let mut check = Check::new(Arc::new(Folder::existing(dir)), true);
-    check.kept = Some(Vec::new());
-    let (report, entries) = check.run_keeping(None)?;
+    check.kept = Some(Whole::default());
+    let (report, whole) = check.run_keeping(None)?;
     match report.problems.first() {
-        None => Ok(entries),
+        None => Ok(whole),
         Some(problem) => Err(LedgerError::tampered(problem.clone())),
     }
 }
@@ -116,8 +133,8 @@ struct Check {
     /// The root at the size of the checkpoint.
     signed: Option<Checkpoint>,
     plans: BTreeSet<Digest>,
-    /// The entries read so far, where somebody wants them.
-    kept: Option<Vec<Indexed>>,
+    /// What was read so far, where somebody wants it.
+    kept: Option<Whole>,
 }
 
 impl Check {
@@ -146,7 +163,7 @@ impl Check {
     fn run_keeping(
         mut self,
         key: Option<&VerifierKey>,
-    ) -> Result<(Report, Vec<Indexed>), LedgerError> {
+    ) -> Result<(Report, Whole), LedgerError> {
         let tail = self.tail()?;
         let size = tail.head.size + tail.texts.len() as u64;
         self.checkpoint(&tail, key)?;
@@ -302,7 +319,7 @@ impl Check {
                 }
                 self.audit.entry(&entry);
                 if let Some(kept) = &mut self.kept {
-                    kept.push(Indexed { index, entry });
+                    kept.entries.push(Indexed { index, entry });
                 }
             }
             Err(err) => self.problem(format!("entry {index}: {}", Chain(&err))),
@@ -352,13 +369,20 @@ impl Check {
 
     /// The list of steps of each intent must be there: in a file, or still in the tail.
     fn bodies(&mut self, tail: &Tail) -> Result<(), LedgerError> {
-        let waiting: BTreeSet<Digest> = tail.bodies.iter().map(|body| Digest::of(body)).collect();
+        let waiting: BTreeMap<Digest, &[u8]> =
+            tail.bodies.iter().map(|body| (Digest::of(body), body.as_slice())).collect();
         for plan in std::mem::take(&mut self.plans) {
-            match self.shelf.blob(&plan) {
-                Ok(Some(_)) => {}
-                Ok(None) if waiting.contains(&plan) => {}
-                Ok(None) => self.problem(format!("the plan {plan} is missing")),
-                Err(err) => self.problem(err.to_string()),
+            let filed = match self.shelf.blob(&plan) {
+                Ok(filed) => filed,
+                Err(err) => {
+                    self.problem(err.to_string());
+                    continue;
+                }
+            };
+            match (filed.or_else(|| waiting.get(&plan).map(|body| body.to_vec())), &mut self.kept) {
+                (None, _) => self.problem(format!("the plan {plan} is missing")),
+                (Some(body), Some(kept)) => drop(kept.bodies.insert(plan, body)),
+                (Some(_), None) => {}
             }
         }
         Ok(())
