@@ -5,6 +5,7 @@
 //! clients and servers, `cargo xtask cluster` starts such a server for people. Nothing here is part
 //! of the product.
 
+mod audit;
 mod e2e;
 mod print;
 mod tidy;
@@ -18,6 +19,8 @@ const USAGE: &str = "usage:
   cargo xtask tidy                check the rules of the repository
   cargo xtask e2e SUITE|all       run end-to-end suites against real clients and servers
   cargo xtask e2e smoke [SUITE]   the quick part of them
+  cargo xtask audit --ledger DIR --log AUDIT.jsonl --user NAME
+                                  hold the audit log of an API server against a ledger
   cargo xtask peers               build the programs of others that the suites need
   cargo xtask cluster             run a Kubernetes without machines until Ctrl-C";
 
@@ -30,6 +33,7 @@ fn main() -> Result<ExitCode> {
         ["e2e", "smoke"] => e2e::smoke(None, &root()?),
         ["e2e", "smoke", suite] => e2e::smoke(Some(suite), &root()?),
         ["e2e", suite] => e2e::run(suite, &root()?),
+        ["audit", args @ ..] => audit::run(&root()?, args),
         ["peers"] => peers(),
         ["cluster"] => {
             e2e::cluster::run_in_foreground(&root()?)?;

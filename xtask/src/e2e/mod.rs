@@ -9,7 +9,7 @@ pub mod cluster;
 mod corpus;
 pub mod peers;
 mod process;
-mod program;
+pub mod program;
 mod script;
 mod server;
 mod spine;
