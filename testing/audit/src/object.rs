@@ -79,9 +79,9 @@ impl Requested {
 fn is_plural(resource: &str, kind: &str) -> bool {
     let kind = kind.to_lowercase();
     let Some(end) = resource.strip_prefix(kind.as_str()) else {
-        return kind.strip_suffix('y').is_some_and(|stem| {
-            resource.strip_prefix(stem).is_some_and(|end| end == "ies")
-        });
+        return kind
+            .strip_suffix('y')
+            .is_some_and(|stem| resource.strip_prefix(stem).is_some_and(|end| end == "ies"));
     };
     matches!(end, "" | "s" | "es")
 }

@@ -165,18 +165,11 @@ fn content(
 }
 
 /// A deletion starts when all that its intent applies was granted.
-fn complete(
-    plans: &Plans<'_>,
-    intent: usize,
-    granted: &Granted,
-    what: &str,
-    report: &mut Report,
-) {
-    let open = plans.intents[intent]
-        .steps
-        .iter()
-        .enumerate()
-        .find(|(at, step)| step.action != Action::Delete && !granted.0.contains(&(intent, *at)));
+fn complete(plans: &Plans<'_>, intent: usize, granted: &Granted, what: &str, report: &mut Report) {
+    let open =
+        plans.intents[intent].steps.iter().enumerate().find(|(at, step)| {
+            step.action != Action::Delete && !granted.0.contains(&(intent, *at))
+        });
     if let Some((_, step)) = open {
         report.breaks(Rule::Complete, format!("{what}: before {} was applied", step.object));
     }

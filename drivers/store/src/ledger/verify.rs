@@ -160,10 +160,7 @@ impl Check {
         self.run_keeping(key).map(|(report, _)| report)
     }
 
-    fn run_keeping(
-        mut self,
-        key: Option<&VerifierKey>,
-    ) -> Result<(Report, Whole), LedgerError> {
+    fn run_keeping(mut self, key: Option<&VerifierKey>) -> Result<(Report, Whole), LedgerError> {
         let tail = self.tail()?;
         let size = tail.head.size + tail.texts.len() as u64;
         self.checkpoint(&tail, key)?;
