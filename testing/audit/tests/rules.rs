@@ -4,6 +4,8 @@
 //! `intent WHO SECOND ACTION:NAME…`, `outcome SECOND CREATED [inventory]`, `resolve SECOND`, and
 //! `log SECOND VERB PATH[?QUERY] CODE [BODY]`, with `RESOURCE/NAME` for a path.
 
+#![cfg(test)]
+
 use std::fmt::Write as _;
 use std::io::Write as _;
 
