@@ -214,7 +214,9 @@ impl<'a> Session<'a> {
     fn send(&self, request: RequestBuilder) -> Result<Response, StoreError> {
         let mut request =
             request.header("Git-Protocol", "version=2").timeout(self.meter.remaining());
-        if let (Some(value), true) = (&self.access.authorization, same_origin(&self.base, &self.access.url)) {
+        if let (Some(value), true) =
+            (&self.access.authorization, same_origin(&self.base, &self.access.url))
+        {
             request = request.header(AUTHORIZATION, value.clone());
         }
         request.send().map_err(|err| self.failed(&err))

@@ -159,11 +159,7 @@ impl Stores for Git {
     }
 }
 
-fn ssh_keys(
-    url: &str,
-    place: &SshPlace,
-    credentials: Credentials,
-) -> Result<Keys, StoreError> {
+fn ssh_keys(url: &str, place: &SshPlace, credentials: Credentials) -> Result<Keys, StoreError> {
     let Credentials::Ssh(identity) = credentials else {
         let hint = "name a Secret with identity and known_hosts in spec.secretRef";
         let reason = "an ssh:// URL needs a private key".to_owned();

@@ -14,9 +14,7 @@ fn check_url(scene: &Scene, url: &str, expected: &Expect) {
     let object = scene.engine.api().wait("GitRepository", "shop", "refuse", |object| {
         ready(object) == "False"
             && object["metadata"]["generation"]
-                == *condition(object, "Ready")
-                    .get("observedGeneration")
-                    .unwrap_or(&json!(null))
+                == *condition(object, "Ready").get("observedGeneration").unwrap_or(&json!(null))
     });
     expected.assert_eq(&scene.plain(message(&object)));
     let why = scene.home.run_for(2, &["why", "source/shop"]);

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use russh::client;
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyBase64 as _, PublicKeyOrCertificate};
+use russh::keys::{
+    Algorithm, EcdsaCurve, HashAlg, PublicKey, PublicKeyBase64 as _, PublicKeyOrCertificate,
+};
 use russh::{Names, Preferred, cipher, compression, kex};
 
 use super::key::MIN_RSA_BITS;

@@ -83,7 +83,9 @@ fn check_strength(key: &PrivateKey) -> Result<(), Problem> {
         {
             Ok(())
         }
-        (Algorithm::Rsa { .. }, _) => Err(("identity is an RSA key of less than 2048 bits", Some(other))),
+        (Algorithm::Rsa { .. }, _) => {
+            Err(("identity is an RSA key of less than 2048 bits", Some(other)))
+        }
         _ => Err(("identity is of a kind other than Ed25519, ECDSA and RSA", Some(other))),
     }
 }
@@ -155,7 +157,8 @@ mod tests {
         let costly = with_rounds(&encrypted(1), MAX_ROUNDS + 1);
         let refused = refusal(&costly, Some(PASSPHRASE));
         assert_eq!(refused, "identity takes more than 256 rounds to open");
-        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00";
+        let old =
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00";
         assert!(refusal(old, Some(PASSPHRASE)).contains("old PEM files"));
         assert!(refusal("-----BEGIN ENCRYPTED PRIVATE KEY-----\n", None).contains("PKCS#8"));
     }

@@ -272,8 +272,10 @@ mod tests {
         let (bytes, a) = key("ssh-ed25519", "a");
         for (name, port) in [("git.example.org", 22), ("[git.example.org]:2222", 2222)] {
             let salt = b"twenty bytes of salt";
-            let hash =
-                hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt), name.as_bytes());
+            let hash = hmac::sign(
+                &hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt),
+                name.as_bytes(),
+            );
             let line = format!("|1|{}|{} {a}", STANDARD.encode(salt), STANDARD.encode(hash));
             let known = KnownHosts::parse(&line).unwrap();
             assert_eq!(known.judge("git.example.org", port, &bytes), Judgement::Known);

@@ -102,7 +102,11 @@ impl<'a> Session<'a> {
         let runtime = self.ssh.background.handle().map_err(|err| self.meter.local(err))?;
         let key = key::open(&self.keys.identity).map_err(|(reason, hint)| {
             let hint = hint.map(str::to_owned);
-            StoreError::Credentials { url: self.meter.url().to_owned(), reason: reason.to_owned(), hint }
+            StoreError::Credentials {
+                url: self.meter.url().to_owned(),
+                reason: reason.to_owned(),
+                hint,
+            }
         })?;
         let SshPlace { host, port, .. } = self.place;
         let allow = self.ssh.allow_loopback;
@@ -112,8 +116,7 @@ impl<'a> Session<'a> {
                 .await
                 .map_err(|err| self.meter.unreachable(plain(&err.to_string(), 200)))
         })?;
-        let guard =
-            Guard { host: host.clone(), port: *port, known: Arc::clone(&self.keys.known) };
+        let guard = Guard { host: host.clone(), port: *port, known: Arc::clone(&self.keys.known) };
         let handle = self.within(&runtime, HANDSHAKE, "no ssh handshake", async {
             let config = Arc::new(self.config(&guard));
             let connected = client::connect_stream(config, stream, guard).await;
