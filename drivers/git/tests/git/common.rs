@@ -8,8 +8,7 @@ use fixpoint_driver_git::{Git, GitOptions};
 use fixpoint_fixture::{HttpBackend, Repo, SshKey, SshServer};
 use fixpoint_source::{
     Ancestry, Content, Credentials, Location, Pointer, Reference, Selection, SshIdentity, Store,
-    StoreError,
-    Stores,
+    StoreError, Stores,
 };
 
 /// How the repository is reached.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::common::*;
 use fixpoint_fixture::{Canary, SshFault, SshKey, SshServer, free_port};
-use fixpoint_source::{Credentials, Location, StoreError, Stores as _};
+use fixpoint_source::{Credentials, Location, Selection, StoreError, Stores as _};
 
 fn world() -> World {
     let world = World::new(Via::Ssh);
@@ -15,7 +15,7 @@ fn world() -> World {
 fn read(world: &World, location: Location) -> Result<String, StoreError> {
     let store = world.git.open(location)?;
     let pointer = store.pointer(&branch("main"))?;
-    store.content(&pointer).map(|content| listing(&content))
+    store.content(&pointer, &Selection::default()).map(|content| listing(&content))
 }
 
 /// Reads with this key and these host keys.
@@ -160,7 +160,7 @@ fn a_pack_that_is_cut_leaves_nothing_behind() {
     world.repo.commit(&[("long", &text)]);
     let pointer = world.main();
     world.ssh.fail(Some(SshFault::Cut(2000)));
-    let found = refused(world.store().content(&pointer));
+    let found = refused(world.store().content(&pointer, &Selection::default()));
     assert!(found.contains("the connection closed half way"), "{found}");
     world.ssh.fail(None);
     assert_eq!(world.files(), "a=1 long");
@@ -196,7 +196,10 @@ fn mirrors_are_not_shared_between_keys() {
     let other = identity(&SshKey::new(), &world.ssh.known_hosts());
     let store = world.git.open(Location { credentials: other, ..world.location() }).unwrap();
     let pointer = store.pointer(&commit(&id)).unwrap();
-    assert!(matches!(store.content(&pointer), Err(StoreError::Unauthorised { .. })));
+    assert!(matches!(
+        store.content(&pointer, &Selection::default()),
+        Err(StoreError::Unauthorised { .. })
+    ));
 }
 
 #[test]
