@@ -1,8 +1,9 @@
 //! What every stage of the belt needs: names of objects, digests, canonical JSON, classes of
-//! errors and the limits that bind every input.
+//! errors, the limits that bind every input and the addresses that nobody connects to.
 //!
 //! Nothing here knows what a source, a plan or a target is.
 
+pub mod address;
 pub mod canonical;
 pub mod digest;
 pub mod error;
