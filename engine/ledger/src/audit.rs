@@ -10,8 +10,8 @@ use fixpoint_base::Digest;
 use fixpoint_source::verdict::{History, Position, Verdict};
 
 use crate::entry::{
-    Ack, Approve, Body, Config, Entry, Genesis, Intent, Observe, Outcome, Prune, Render, Resolve,
-    Violation,
+    Ack, Approve, Body, Config, Entry, Genesis, Intent, Meet, Observe, Outcome, Prune, Render,
+    Resolve, Violation,
 };
 
 /// Something that does not make sense.
@@ -53,6 +53,10 @@ pub struct Audit {
     observed: BTreeMap<u64, Admitted>,
     violations: BTreeMap<u64, (String, Violation)>,
     acks: BTreeMap<u64, u64>,
+    /// Clusters that were not let in, by index.
+    strangers: BTreeMap<u64, (String, Meet)>,
+    /// The cluster on record by subject and server.
+    pins: BTreeMap<(String, String), String>,
     renders: BTreeMap<u64, String>,
     intents: BTreeMap<u64, Planned>,
     /// Outcomes that name an inventory, by subject.
@@ -83,6 +87,7 @@ impl Audit {
                 None
             }
             Body::Ack(ack) => self.ack(index, subject, ack),
+            Body::Meet(meet) => self.meet(index, subject, meet),
             Body::Render(render) => self.render(index, subject, render),
             Body::Intent(intent) => self.intent(index, subject, intent),
             Body::Outcome(outcome) => self.outcome(index, subject, outcome),
@@ -151,10 +156,40 @@ impl Audit {
 
     fn ack(&mut self, index: u64, subject: &str, ack: &Ack) -> Option<String> {
         self.acks.insert(index, ack.violation);
+        if let Some((of, meet)) = self.strangers.get(&ack.violation) {
+            let right = of == subject && meet.id.as_ref() == Some(&ack.id);
+            return (!right).then(|| format!("the meeting at {} is another one", ack.violation));
+        }
         match self.violations.get(&ack.violation) {
             Some((of, violation)) if of == subject && violation.id == ack.id => None,
             Some(_) => Some(format!("the violation at {} is another one", ack.violation)),
             None => Some(format!("there is no violation at {}", ack.violation)),
+        }
+    }
+
+    fn meet(&mut self, index: u64, subject: &str, meet: &Meet) -> Option<String> {
+        let at = (subject.to_owned(), meet.server.clone());
+        let pinned = self.pins.get(&at).cloned();
+        if pinned != meet.before {
+            return Some(format!(
+                "the cluster on record is {}",
+                pinned.as_deref().unwrap_or("none")
+            ));
+        }
+        if !meet.admitted {
+            self.strangers.insert(index, (subject.to_owned(), meet.clone()));
+            return None;
+        }
+        self.pins.insert(at, meet.cluster.clone());
+        pinned.as_ref()?;
+        let Some(ack) = meet.ack else {
+            return Some("it puts another cluster on record without acknowledgement".to_owned());
+        };
+        let answered = self.acks.get(&ack).and_then(|held| self.strangers.get(held));
+        match answered {
+            Some((of, held)) if of == subject && held.cluster == meet.cluster => None,
+            Some(_) => Some(format!("the acknowledgement at {ack} is of another cluster")),
+            None => Some(format!("there is no acknowledgement at {ack}")),
         }
     }
 

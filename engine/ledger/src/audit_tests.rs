@@ -21,7 +21,7 @@ fn verdict(word: &str) -> Verdict {
 
 /// `observe SUBJECT COMMIT VERDICT admitted|held|ack=N`, `violation SUBJECT COMMIT VERDICT`,
 /// `ack SUBJECT N`, `render SUBJECT N COMMIT`, `intent SUBJECT RENDER APPLIES DELETES INVENTORY`,
-/// `outcome SUBJECT INTENT DELETED`, `prune SUBJECT INTENT INVENTORY COUNT`, `resolve SUBJECT N`.
+/// `meet SUBJECT CLUSTER BEFORE admitted|held|ack=N`, `outcome SUBJECT INTENT DELETED`, `prune SUBJECT INTENT INVENTORY COUNT`, `resolve SUBJECT N`.
 fn body(words: &[&str]) -> Body {
     let number = |at: usize| words[at].parse::<u64>().ok();
     let must = |at: usize| number(at).unwrap();
@@ -96,6 +96,14 @@ fn body(words: &[&str]) -> Body {
             inventory: must(3),
             objects: none,
             count: must(4),
+        }),
+        "meet" => Body::Meet(Meet {
+            server: "s".to_owned(),
+            cluster: words[2].to_owned(),
+            before: (words[3] != "none").then(|| words[3].to_owned()),
+            id: (words[3] != "none").then(|| format!("id-{}", words[2])),
+            admitted: words[4] != "held",
+            ack: words[4].strip_prefix("ack=").map(|at| at.parse().unwrap()),
         }),
         "resolve" => Body::Resolve(Resolve { intent: must(2), done: 0, open: 0 }),
         other => panic!("{other}"),
@@ -267,4 +275,29 @@ fn chains_have_no_gaps() {
     audit.entry(&draft(&["observe", "web", "aaa", "first", "admitted"]).placed(None));
     let found: Vec<String> = audit.finish().iter().map(Problem::to_string).collect();
     assert_eq!(found, ["entry 1: its subject's previous entry is 0"]);
+}
+
+#[test]
+fn another_cluster_comes_on_record_by_an_acknowledgement_only() {
+    check(
+        "
+        genesis
+        meet prod aaa none admitted
+        meet prod bbb aaa held
+        ack prod 2 bbb
+        meet prod bbb aaa ack=3
+        meet prod ccc bbb admitted
+        meet prod ddd bbb held
+        ack prod 2 ddd
+        meet prod ddd ccc ack=3
+        meet prod eee ddd ack=9
+        ",
+        &[
+            "entry 5: it puts another cluster on record without acknowledgement",
+            "entry 6: the cluster on record is ccc",
+            "entry 7: the meeting at 2 is another one",
+            "entry 8: the acknowledgement at 3 is of another cluster",
+            "entry 9: there is no acknowledgement at 9",
+        ],
+    );
 }

@@ -73,6 +73,8 @@ pub enum Body {
     Resolve(Resolve),
     /// A setting was changed.
     Config(Config),
+    /// A cluster answered at an address.
+    Meet(Meet),
 }
 
 impl Body {
@@ -90,6 +92,7 @@ impl Body {
             Self::Prune(_) => "prune",
             Self::Resolve(_) => "resolve",
             Self::Config(_) => "config",
+            Self::Meet(_) => "meet",
         }
     }
 }
@@ -295,6 +298,26 @@ pub struct Config {
     pub weakens: bool,
 }
 
+/// A cluster that answered at an address for the first time, or where another one was expected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meet {
+    /// URL of its API server.
+    pub server: String,
+    /// The uid of its namespace kube-system.
+    pub cluster: String,
+    /// The cluster that was on record for the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What an acknowledgement refers to, where another cluster was on record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// Whether it is the one on record from now on; nothing is delivered to another.
+    pub admitted: bool,
+    /// Index of the acknowledgement under which it came on record in place of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ack: Option<u64>,
+}
+
 /// Why something cannot be an entry.
 #[derive(Debug, thiserror::Error)]
 pub enum EntryError {
@@ -453,6 +476,22 @@ mod tests {
         let (entry, text) = Entry::seal(observe(), Some(7)).unwrap();
         expect![[r#"{"actor":"engine","admitted":true,"bytes":1099511627776,"files":3,"history":"enforce","kind":"observe","name":"branch main","position":{"commit":"3f2a91c","gone":false,"name":"main","tree":"sha256:dc9c5edb8b2d479e697b4b0b8ab874f32b325138598ce9e7b759eb8292110622"},"prev":7,"revision":"main@sha1:3f2a91c","store":"https://git.example/shop","subject":"GitRepository/shop/web","time":"2026-11-22T10:00:00Z","v":1,"verdict":"forward"}"#]]
             .assert_eq(std::str::from_utf8(&text).unwrap());
+        assert_eq!(Entry::read(&text).unwrap(), entry);
+    }
+
+    #[test]
+    fn a_meeting_has_one_text() {
+        let meet = Meet {
+            server: "https://prod.example:6443".to_owned(),
+            cluster: "6ba7b810".to_owned(),
+            before: None,
+            id: None,
+            admitted: true,
+            ack: None,
+        };
+        let (entry, text) = Entry::seal(draft(Body::Meet(meet)), None).unwrap();
+        expect![[r#"{"actor":"engine","admitted":true,"cluster":"6ba7b810","kind":"meet","server":"https://prod.example:6443","subject":"GitRepository/shop/web","time":"2026-11-22T10:00:00Z","v":1}"#]]
+        .assert_eq(std::str::from_utf8(&text).unwrap());
         assert_eq!(Entry::read(&text).unwrap(), entry);
     }
 

@@ -9,6 +9,7 @@ pub mod entry;
 pub mod merkle;
 pub mod note;
 pub mod permit;
+pub mod pin;
 pub mod replay;
 pub mod tiles;
 
@@ -17,4 +18,5 @@ pub use entry::{Body, Draft, Entry, EntryError};
 pub use merkle::Hash;
 pub use note::{Checkpoint, NoteError, Signer, VerifierKey};
 pub use permit::{Action, Intent, Permit, Receipt, Step};
+pub use pin::{Meeting, Stranger};
 pub use replay::Replay;

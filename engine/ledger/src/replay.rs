@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fixpoint_source::verdict::{Known, Position};
 
 use crate::entry::{Body, Entry, Violation};
+use crate::pin::Pins;
 
 /// What is known of one source.
 #[derive(Debug, Clone, Default)]
@@ -51,6 +52,10 @@ pub struct Replay {
     pub inventories: BTreeMap<String, u64>,
     /// Index of the last render, by subject.
     pub renders: BTreeMap<String, u64>,
+    /// Where the last intent of each subject went.
+    pub targets: BTreeMap<String, String>,
+    /// The clusters that were met.
+    pub pins: Pins,
 }
 
 impl Replay {
@@ -77,6 +82,7 @@ impl Replay {
                 let source = self.sources.entry(subject).or_default();
                 source.violations.insert(violation.id.clone(), (index, violation.clone()));
             }
+            Body::Ack(ack) if self.pins.answer(index, &subject, &ack.id) => {}
             Body::Ack(ack) => {
                 let source = self.sources.entry(subject).or_default();
                 source.acknowledged.insert(ack.id.clone(), index);
@@ -84,7 +90,9 @@ impl Replay {
             Body::Render(_) => {
                 self.renders.insert(subject, index);
             }
+            Body::Meet(meet) => self.pins.met(index, entry, meet),
             Body::Intent(intent) => {
+                self.targets.insert(subject.clone(), intent.target.clone());
                 let open = Open { subject, target: intent.target.clone(), plan: intent.plan };
                 self.open.insert(index, open);
             }

@@ -129,6 +129,9 @@ impl Player {
     /// What the engine wrote from the beginning.
     pub(crate) fn trace(&self) -> Result<Vec<String>> {
         let mut trace: Vec<String> = self.world.rules.writes().into_iter().collect();
+        for name in self.world.remotes.names() {
+            trace.extend(self.world.remotes.rules(&name)?.writes());
+        }
         trace.extend(self.entries(0)?);
         Ok(trace)
     }
@@ -267,6 +270,10 @@ pub fn entry(entry: &Entry) -> String {
         Body::Prune(prune) => format!("prune {}", prune.count),
         Body::Resolve(resolve) => format!("resolve {} done, {} open", resolve.done, resolve.open),
         Body::Config(config) => format!("config {}", config.setting),
+        Body::Meet(meet) => {
+            let admitted = if meet.admitted { "on record" } else { "held" };
+            format!("meet {}, {admitted}", meet.server)
+        }
     };
     format!("{subject}  {what}")
 }

@@ -176,6 +176,10 @@ fn what(kind: &str, entry: &Value) -> String {
         "prune" => {
             format!("{} deleted by the inventory at {}", number("count"), number("inventory"))
         }
+        "meet" => {
+            let fate = if entry["admitted"] == true { "on record" } else { "held" };
+            format!("cluster {} at {}: {fate}", text("cluster"), text("server"))
+        }
         "resolve" => format!("{} done, {} open after a crash", number("done"), number("open")),
         _ => String::new(),
     }
