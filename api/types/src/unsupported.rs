@@ -25,7 +25,9 @@ const KUSTOMIZATION: &[Row<KustomizationSpec>] = &[
     ("spec.dependsOn[].readyExpr", |spec| spec.depends_on.iter().any(|d| d.ready_expr.is_some())),
     ("spec.healthCheckExprs", |spec| !spec.health_check_exprs.is_empty()),
     ("spec.ignore", |spec| !spec.ignore.is_empty()),
-    ("spec.kubeConfig", |spec| spec.kube_config.is_some()),
+    ("spec.kubeConfig.configMapRef", |spec| {
+        spec.kube_config.as_ref().is_some_and(|config| config.config_map_ref.is_some())
+    }),
     ("spec.postBuild", |spec| spec.post_build.is_some()),
     ("spec.serviceAccountName", |spec| spec.service_account_name.is_some()),
 ];
@@ -96,7 +98,7 @@ mod tests {
             "deletionPolicy": "Orphan", "dependsOn": [{"name": "infra", "readyExpr": "true"}],
             "healthCheckExprs": [{"apiVersion": "example.org/v1", "current": "true"}],
             "healthChecks": [{"kind": "Service", "name": "web"}], "ignore": [{"paths": ["/a"]}],
-            "ignoreMissingComponents": true, "kubeConfig": {"secretRef": {"name": "prod"}},
+            "ignoreMissingComponents": true, "kubeConfig": {"configMapRef": {"name": "prod"}},
             "postBuild": {}, "serviceAccountName": "me"}));
         assert_eq!(all, KUSTOMIZATION.iter().map(|row| row.0).collect::<Vec<_>>());
     }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use fixpoint_apiserver::{ApiServer, Mount, MountRequest, Options, User, pki::Pki, system_clock};
 use fixpoint_base::Limits;
-use fixpoint_controllers::{Engine, Parts, Stages};
+use fixpoint_controllers::{Engine, Home, Parts, Stages};
 use fixpoint_driver_git::{Git, GitOptions};
+use fixpoint_driver_kube::Dialer;
 use fixpoint_driver_store::{Artifacts, Ledger};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -117,6 +118,8 @@ pub async fn start(settings: Settings) -> Result<Running> {
     });
     let engine = Engine::new(Parts {
         client: kube::Client::new(server.service(User::engine()), "default"),
+        home: Home::InProcess,
+        clusters: Arc::new(Dialer { allow_loopback: true }),
         stores: Arc::new(stores),
         ledger,
         artifacts,

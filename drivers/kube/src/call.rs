@@ -10,6 +10,7 @@ use kube::core::Status;
 use serde_json::Value;
 
 use crate::error::{Act, TargetError, What};
+use crate::rest::{Rest, Why};
 
 /// One object is at most 3 MiB; managed fields and a list of the kinds of a version can be more.
 const MAX_ANSWER: usize = 32 << 20;
@@ -67,10 +68,26 @@ impl Call {
 
 /// Sends a call; again where the server is busy and says so before doing anything, or where the
 /// call only reads. Every call is one that may be repeated: reads, applies, deletions of one uid.
-pub async fn send(client: &Client, call: &Call, limit: Duration) -> Result<Answer, TargetError> {
+///
+/// A server that asked for a longer pause than a call waits, or that hangs, is left alone by all.
+pub async fn send(
+    client: &Client,
+    rest: &Rest,
+    call: &Call,
+    limit: Duration,
+) -> Result<Answer, TargetError> {
     let mut attempt = 1;
     loop {
-        let answer = once(client, call, limit).await?;
+        if let Some(why) = rest.why() {
+            return Err(left_alone(call, why));
+        }
+        let answer = once(client, call, limit).await;
+        match &answer {
+            Err(TargetError::Timeout { .. }) if call.method == Method::GET => rest.missed(),
+            Err(_) => {}
+            Ok(_) => rest.answered(),
+        }
+        let answer = answer?;
         let Answer::No(code, status) = &answer else { return Ok(answer) };
         if attempt >= ATTEMPTS || !matches!(code, 429 | 502..=504) {
             return Ok(answer);
@@ -79,10 +96,19 @@ pub async fn send(client: &Client, call: &Call, limit: Duration) -> Result<Answe
         let own = Duration::from_millis(250) * 2_u32.pow(attempt);
         let pause = own.max(Duration::from_secs(u64::from(asked)));
         if pause > LONGEST_PAUSE {
+            rest.asked(pause);
             return Ok(answer);
         }
         tokio::time::sleep(pause).await;
         attempt += 1;
+    }
+}
+
+fn left_alone(call: &Call, why: Why) -> TargetError {
+    let (act, what) = (call.act, call.what.name.clone());
+    match why {
+        Why::Asked(left) => TargetError::LeftAlone { act, what, left },
+        Why::Hangs => TargetError::Silent { act, what },
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Act {
     Delete,
     /// Asking which kinds are served.
     Discover,
+    /// Asking which cluster it is.
+    Identify,
 }
 
 impl fmt::Display for Act {
@@ -26,6 +28,7 @@ impl fmt::Display for Act {
             Self::Apply => "apply",
             Self::Delete => "delete",
             Self::Discover => "discover",
+            Self::Identify => "tell the cluster by",
         })
     }
 }
@@ -85,6 +88,24 @@ pub enum TargetError {
         message: String,
         /// How long it asked to be left alone.
         retry_after: Option<Duration>,
+    },
+    /// The server asked to be left alone a moment ago.
+    #[error("did not {act} {what}: the server asked to be left alone for {} s more", .left.as_secs())]
+    LeftAlone {
+        /// What was to be done.
+        act: Act,
+        /// The object.
+        what: String,
+        /// How long it is left alone yet.
+        left: Duration,
+    },
+    /// The server has not answered for a while.
+    #[error("did not {act} {what}: the server does not answer")]
+    Silent {
+        /// What was to be done.
+        act: Act,
+        /// The object.
+        what: String,
     },
     /// The identity may not.
     #[error("may not {act} {what}{}", because(.message))]
@@ -195,6 +216,7 @@ impl TargetError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Busy { retry_after, .. } => *retry_after,
+            Self::LeftAlone { left, .. } => Some(*left),
             _ => None,
         }
     }
@@ -230,6 +252,8 @@ impl Classified for TargetError {
             Self::Timeout { .. }
             | Self::Unreachable { .. }
             | Self::Busy { .. }
+            | Self::LeftAlone { .. }
+            | Self::Silent { .. }
             | Self::Conflict { .. }
             | Self::StillThere { .. }
             | Self::Missing { .. }
@@ -249,6 +273,9 @@ impl Classified for TargetError {
                 Some("set metadata.namespace, or spec.targetNamespace of the delivery".into())
             }
             Self::BadName { .. } => Some("use a DNS name".into()),
+            Self::Refused { act: Act::Identify, .. } => {
+                Some("allow the identity of the kubeconfig to get the namespace kube-system".into())
+            }
             Self::Refused { .. } => {
                 Some("grant this to the identity of the delivery, or change its identity".into())
             }
@@ -267,6 +294,8 @@ impl Classified for TargetError {
             | Self::Timeout { .. }
             | Self::Unreachable { .. }
             | Self::Busy { .. }
+            | Self::LeftAlone { .. }
+            | Self::Silent { .. }
             | Self::Conflict { .. }
             | Self::NotEstablished { failed: false, .. }
             | Self::Answer { .. }

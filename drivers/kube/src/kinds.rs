@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::call::{self, Answer, Call};
 use crate::error::{Act, TargetError, What};
 use crate::path;
+use crate::rest::Rest;
 
 /// A kind that was not there is asked for again after this long, so that a thousand objects of a
 /// missing kind cost one request.
@@ -46,6 +47,7 @@ impl Kinds {
     pub async fn find(
         &self,
         client: &Client,
+        rest: &Rest,
         gvk: &Gvk,
         limit: Duration,
     ) -> Result<Kind, TargetError> {
@@ -57,7 +59,7 @@ impl Kinds {
             return Ok(kind.clone());
         }
         if slot.as_ref().is_none_or(|served| served.at.elapsed() >= ASK_AGAIN) {
-            let kinds = discover(client, gvk, limit).await?;
+            let kinds = discover(client, rest, gvk, limit).await?;
             *slot = Some(Served { at: Instant::now(), kinds });
         }
         let found = slot.as_ref().and_then(|served| served.kinds.get(&gvk.kind));
@@ -81,12 +83,13 @@ impl Kinds {
 
 async fn discover(
     client: &Client,
+    rest: &Rest,
     gvk: &Gvk,
     limit: Duration,
 ) -> Result<BTreeMap<String, Kind>, TargetError> {
     let what = What::plain(gvk.api_version());
     let call = Call::get(Act::Discover, what, path::version(gvk));
-    match call::send(client, &call, limit).await? {
+    match call::send(client, rest, &call, limit).await? {
         Answer::Ok(_, list) => Ok(read_kinds(&list)),
         Answer::Missing(_) => Ok(BTreeMap::new()),
         Answer::No(code, status) => Err(call.refusal(code, &status)),

@@ -8,14 +8,22 @@
 //! error.
 
 mod call;
+mod connect;
 pub mod error;
+mod identity;
 mod immutable;
 mod kinds;
+pub mod kubeconfig;
 mod path;
+mod rest;
 mod takeover;
 mod target;
 mod watch;
 
+pub use connect::{ConnectError, Connection, Dialer, Dials};
 pub use error::TargetError;
+pub use identity::cluster_of;
+pub use kubeconfig::{Access, KubeconfigError};
+pub use rest::Rest;
 pub use target::{KubeTarget, Settings};
 pub use watch::{Drift, DriftWatches, WatchId};

@@ -18,13 +18,17 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::call::{self, Answer, Call};
+use crate::connect::{Connection, Dials};
 use crate::error::{Act, TargetError, What};
 use crate::kinds::{Kind, Kinds};
-use crate::{immutable, path, takeover};
+use crate::rest::Rest;
+use crate::{identity, immutable, path, takeover};
 
 /// How a target is spoken to.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The target's name on record; a permit for another target changes nothing here.
+    pub name: String,
     /// The name under which fields are applied.
     pub manager: String,
     /// Keys the digests of Secrets.
@@ -42,8 +46,9 @@ pub struct Settings {
 impl Settings {
     /// The defaults: Flux's field manager, 30 s for a call, 60 s for a definition or a
     /// replacement, 16 reads at once.
-    pub fn new(secret_key: Arc<Secret<Vec<u8>>>) -> Self {
+    pub fn new(name: impl Into<String>, secret_key: Arc<Secret<Vec<u8>>>) -> Self {
         Self {
+            name: name.into(),
             manager: FIELD_MANAGER.to_owned(),
             secret_key,
             call_limit: Duration::from_secs(30),
@@ -58,6 +63,7 @@ impl Settings {
 #[derive(Clone)]
 pub struct KubeTarget {
     pub(crate) client: Client,
+    rest: Rest,
     settings: Arc<Settings>,
     kinds: Arc<Kinds>,
     /// What each object looked like when it was last right, so that a watch can tell somebody
@@ -77,12 +83,30 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 impl KubeTarget {
     /// Takes a client as the target; its identity is whose permissions count.
     pub fn new(client: Client, settings: Settings) -> Self {
-        Self { client, settings: Arc::new(settings), kinds: Arc::default(), looks: Arc::default() }
+        Self::connected(
+            Connection { client, dials: Dials::default(), rest: Rest::default() },
+            settings,
+        )
+    }
+
+    /// As [`KubeTarget::new`], over a connection that others use as well.
+    pub fn connected(connection: Connection, settings: Settings) -> Self {
+        let Connection { client, dials: _, rest } = connection;
+        let settings = Arc::new(settings);
+        Self { client, rest, settings, kinds: Arc::default(), looks: Arc::default() }
     }
 
     /// The client, for what is not about objects of a delivery.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Asks the cluster which one it is; see [`crate::cluster_of`].
+    ///
+    /// # Errors
+    /// When it does not say.
+    pub async fn cluster(&self) -> Result<String, TargetError> {
+        identity::cluster_of(&self.client, &self.rest).await
     }
 
     /// Looks at objects, [`Settings::width`] at once. What cannot be read is
@@ -136,7 +160,7 @@ impl KubeTarget {
     ) -> Result<Done, TargetError> {
         let what = || step.key.to_string();
         let act = if step.verb == Verb::Delete { Act::Delete } else { Act::Apply };
-        if !permit.covers(&step.key, action(step.verb)) {
+        if permit.target() != self.settings.name || !permit.covers(&step.key, action(step.verb)) {
             return Err(TargetError::NotPermitted { act, what: what() });
         }
         if step.verb == Verb::Delete {
@@ -384,7 +408,7 @@ impl KubeTarget {
     }
 
     pub(crate) async fn kind(&self, gvk: &Gvk) -> Result<Kind, TargetError> {
-        self.kinds.find(&self.client, gvk, self.settings.call_limit).await
+        self.kinds.find(&self.client, &self.rest, gvk, self.settings.call_limit).await
     }
 
     pub(crate) async fn forget_kind(&self, gvk: &Gvk) {
@@ -392,7 +416,7 @@ impl KubeTarget {
     }
 
     async fn send(&self, call: &Call) -> Result<Answer, TargetError> {
-        call::send(&self.client, call, self.settings.call_limit).await
+        call::send(&self.client, &self.rest, call, self.settings.call_limit).await
     }
 
     fn read(&self, object: &Value) -> LiveObject {

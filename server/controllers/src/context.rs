@@ -7,19 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fixpoint_base::{Limits, Secret};
-use fixpoint_driver_kube::KubeTarget;
 use fixpoint_driver_store::Artifacts;
 use fixpoint_source::Stores;
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::delivery::{Memories, Wanted};
-use crate::drift::Drift;
 use crate::events::{self, Severity};
 use crate::looper::Named;
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::stage::Stages;
+use crate::targets::Targets;
 use crate::world::{Kind, World};
 
 /// Tells the time; simulations bring their own.
@@ -38,9 +37,7 @@ pub struct Context {
     /// What the watches saw.
     pub world: Arc<World>,
     /// Where deliveries go.
-    pub target: KubeTarget,
-    /// Watches over what was delivered.
-    pub drift: Drift,
+    pub targets: Targets,
     /// Told to whoever listens.
     pub stages: Stages,
     /// Tells the time.

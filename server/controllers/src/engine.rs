@@ -4,19 +4,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fixpoint_base::{Limits, Secret};
-use fixpoint_driver_kube::{KubeTarget, Settings};
 use fixpoint_driver_store::{Artifacts, Ledger, LedgerError};
 use fixpoint_source::Stores;
 use futures::FutureExt as _;
 
 use crate::context::{Clock, Context, Tally};
 use crate::delivery::{Memories, Wanted};
-use crate::drift::Drift;
 use crate::looper::{self, Looper, Named, Waker};
 use crate::metrics::Metrics;
 use crate::record::Record;
 use crate::routes::Routes;
 use crate::stage::Stages;
+use crate::targets::{Clusters, Home, Targets};
 use crate::world::{Kind, World};
 use crate::{delivery, local, source};
 
@@ -24,6 +23,10 @@ use crate::{delivery, local, source};
 pub struct Parts {
     /// The API server that holds our objects, as the engine itself.
     pub client: kube::Client,
+    /// What that API server is.
+    pub home: Home,
+    /// How other clusters are reached.
+    pub clusters: Arc<dyn Clusters>,
     /// Where versions come from.
     pub stores: Arc<dyn Stores>,
     /// The ledger.
@@ -62,6 +65,8 @@ impl Engine {
     pub fn new(parts: Parts) -> Result<Self, LedgerError> {
         let Parts {
             client,
+            home,
+            clusters,
             stores,
             ledger,
             artifacts,
@@ -76,10 +81,10 @@ impl Engine {
         let world = Arc::new(World::new(wake_source.clone(), wake_delivery.clone()));
         let secret_key = Arc::new(Secret::new(ledger.realm_key().to_vec()));
         let tally = Tally::new(clock());
-        let target = KubeTarget::new(client.clone(), Settings::new(secret_key.clone()));
+        let keys = secret_key.clone();
+        let targets = Targets::new(&home, client.clone(), clusters, keys, wake_delivery.clone());
         let ctx = Arc::new(Context {
-            drift: Drift::new(target.clone()),
-            target,
+            targets,
             client,
             stores,
             record: Record::open(ledger)?,
@@ -133,7 +138,7 @@ impl Engine {
             futures::join!(
                 ctx.world.follow(Kind::Source, ctx.client.clone()),
                 ctx.world.follow(Kind::Delivery, ctx.client.clone()),
-                ctx.drift.run(wake_delivery),
+                ctx.targets.home().drift.run(wake_delivery),
                 local::run(ctx.world.clone(), ctx.local_folders.clone(), wake_source),
             );
             // Watches may end (no local folders, say); the loops are what keeps the engine up.

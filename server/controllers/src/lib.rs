@@ -17,6 +17,7 @@ mod routes;
 mod source;
 mod stage;
 mod status;
+mod targets;
 mod world;
 
 use fixpoint_api_types::names::{FINALIZER, managers};
@@ -29,6 +30,7 @@ pub use engine::{Engine, Parts};
 pub use metrics::Metrics;
 pub use routes::Routes;
 pub use stage::{Stage, StageName, Stages};
+pub use targets::{Clusters, Home};
 
 use crate::context::Context;
 use crate::events::Severity;

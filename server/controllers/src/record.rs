@@ -4,6 +4,8 @@
 //! In: facts of a run. Out: durable entries, permits, and the state that all entries amount to.
 //! That state is read from the ledger alone, so it cannot disagree with it.
 
+mod meeting;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +22,8 @@ use fixpoint_source::verdict::{self, History, Known, Position, Read, Verdict, Vi
 use fixpoint_source::{Pointer, Reference};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+pub use meeting::Answering;
 
 /// Who acts when nobody asked.
 const ENGINE: &str = "engine";
@@ -106,6 +110,15 @@ pub struct Intended {
     inventory: Option<u64>,
 }
 
+/// A target as it is on record.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// `in-process`, or `cluster/` and its uid.
+    pub target: &'a str,
+    /// The identity that it sees.
+    pub identity: &'a str,
+}
+
 /// What is known from the entries.
 #[derive(Default)]
 struct State {
@@ -126,6 +139,9 @@ impl State {
 pub struct Record {
     ledger: Ledger,
     state: Mutex<State>,
+    /// Held from the question what is on record of a cluster until the answer is: deliveries that
+    /// meet a cluster at once put it on record once.
+    meeting: tokio::sync::Mutex<()>,
 }
 
 impl Record {
@@ -138,7 +154,7 @@ impl Record {
         for Indexed { index, entry } in ledger.entries(0..ledger.size())? {
             state.entry(index, &entry);
         }
-        Ok(Self { ledger, state: Mutex::new(state) })
+        Ok(Self { ledger, state: Mutex::new(state), meeting: tokio::sync::Mutex::new(()) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -327,6 +343,7 @@ impl Record {
     pub async fn intend(
         &self,
         subject: &str,
+        place: Place<'_>,
         plan: &Plan,
         desired: &DesiredSet,
         render: Option<u64>,
@@ -334,21 +351,21 @@ impl Record {
         approval: Option<Acknowledged>,
         now: Timestamp,
     ) -> Result<Intended, LedgerError> {
-        self.resolve(subject, plan, now).await?;
+        self.resolve(subject, place, plan, now).await?;
         let actor = match approval {
             Some(approval) => self.approve(subject, approval, plan, now).await?,
             None => ENGINE.to_owned(),
         };
         let deletes = plan.count(Verb::Delete) > 0;
         let inventory =
-            if deletes { Some(self.inventory(subject, owned, now).await?) } else { None };
+            if deletes { Some(self.inventory(subject, place, owned, now).await?) } else { None };
         let intent = Intent {
             render,
             inventory,
             basis: plan.basis,
             steps: fixpoint_apply::steps(plan, desired),
             actor,
-            ..blank(subject, now)
+            ..blank(subject, place, now)
         };
         let permit = self.commit(intent).await?;
         Ok(Intended { permit, inventory })
@@ -381,13 +398,14 @@ impl Record {
     async fn inventory(
         &self,
         subject: &str,
+        place: Place<'_>,
         owned: &Inventory,
         now: Timestamp,
     ) -> Result<u64, LedgerError> {
         if let Some(index) = self.state().replay.inventories.get(subject).copied() {
             return Ok(index);
         }
-        let permit = self.commit(blank(subject, now)).await?;
+        let permit = self.commit(blank(subject, place, now)).await?;
         let body = Body::Outcome(Outcome {
             intent: permit.index(),
             created: 0,
@@ -403,11 +421,21 @@ impl Record {
     }
 
     /// Settles what a crash left open: the target has been read anew, and the new plan names what
-    /// is still to be done.
-    async fn resolve(&self, subject: &str, plan: &Plan, now: Timestamp) -> Result<(), LedgerError> {
+    /// is still to be done. What was open at another target stays so: nobody looked there.
+    async fn resolve(
+        &self,
+        subject: &str,
+        place: Place<'_>,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<(), LedgerError> {
         let open: Vec<u64> = {
             let state = self.state();
-            let of_subject = state.replay.open.iter().filter(|(_, open)| open.subject == subject);
+            let of_subject = state
+                .replay
+                .open
+                .iter()
+                .filter(|(_, open)| open.subject == subject && open.target == place.target);
             of_subject.map(|(index, _)| *index).collect()
         };
         let missing = |why: &Why| matches!(why, Why::Missing | Why::Changed | Why::Unwanted);
@@ -459,6 +487,11 @@ impl Record {
         Ok(())
     }
 
+    /// Where a delivery last changed anything, or was about to: what its inventory names is there.
+    pub fn target_of(&self, subject: &str) -> Option<String> {
+        self.state().replay.targets.get(subject).cloned()
+    }
+
     /// The newest entries, oldest first, each with its index.
     ///
     /// # Errors
@@ -495,13 +528,13 @@ impl Record {
 }
 
 /// An intent that touches nothing yet.
-fn blank(subject: &str, now: Timestamp) -> Intent {
+fn blank(subject: &str, place: Place<'_>, now: Timestamp) -> Intent {
     Intent {
         time: now.to_string(),
         actor: ENGINE.to_owned(),
         subject: subject.to_owned(),
-        target: "in-process".to_owned(),
-        identity: "fixpoint:engine".to_owned(),
+        target: place.target.to_owned(),
+        identity: place.identity.to_owned(),
         render: None,
         inventory: None,
         basis: Digest::of(b""),

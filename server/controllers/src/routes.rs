@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fixpoint_base::object;
+use fixpoint_driver_kube::KubeTarget;
 use fixpoint_plan::{Plan, PlanForm, Step, diff};
 use http::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -111,7 +112,7 @@ impl Routes {
 
     /// The next plan as a program and as a person reads it, with the diff of every step.
     async fn plan(&self, name: &Named) -> Answer {
-        let Preview { plan, desired } = match delivery::preview(&self.ctx, name).await {
+        let Preview { plan, desired, target } = match delivery::preview(&self.ctx, name).await {
             Ok(Some(preview)) => preview,
             Ok(None) => return not_found(&format!("Kustomization/{name} does not exist")),
             Err(message) => {
@@ -121,10 +122,13 @@ impl Routes {
         let mut text = String::new();
         for step in &plan.steps {
             let wanted = step.desired.and_then(|place| desired.at(place));
-            text.push_str(&self.step_diff(step, wanted.map(|wanted| &wanted.object)).await);
+            text.push_str(
+                &step_diff(&target.kube, step, wanted.map(|wanted| &wanted.object)).await,
+            );
         }
         let held = plan.unfinished().count();
         json_answer(&json!({
+            "target": target.name,
             "plan": PlanForm::from(&plan),
             "changes": plan.steps.len(),
             "held": held,
@@ -132,19 +136,6 @@ impl Routes {
             "text": plan.to_string(),
             "summary": summary(&plan, held),
         }))
-    }
-
-    /// What a step changes, as the target itself would do it; where it will not say, as wanted.
-    async fn step_diff(&self, step: &Step, wanted: Option<&Value>) -> String {
-        let live = self.ctx.target.get(&step.key).await.ok().flatten();
-        let after = match wanted {
-            Some(wanted) => match self.ctx.target.dry_run(wanted).await {
-                Ok(after) => Some(after),
-                Err(err) => return format!("# {}: {err}\n", step.key),
-            },
-            None => None,
-        };
-        diff(live.as_ref(), after.as_ref())
     }
 
     async fn why(&self, plural: &str, name: &Named) -> Answer {
@@ -200,6 +191,19 @@ impl Routes {
     }
 }
 
+/// What a step changes, as the target itself would do it; where it will not say, as wanted.
+async fn step_diff(target: &KubeTarget, step: &Step, wanted: Option<&Value>) -> String {
+    let live = target.get(&step.key).await.ok().flatten();
+    let after = match wanted {
+        Some(wanted) => match target.dry_run(wanted).await {
+            Ok(after) => Some(after),
+            Err(err) => return format!("# {}: {err}\n", step.key),
+        },
+        None => None,
+    };
+    diff(live.as_ref(), after.as_ref())
+}
+
 fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }
@@ -216,7 +220,7 @@ fn reasons(found: &Value) -> Vec<String> {
     if found["spec"]["suspend"] == true {
         reasons.push("it is suspended".to_owned());
     }
-    for kind in ["Ready", "DeletionGuard", "FieldsIgnored"] {
+    for kind in ["Ready", "TargetIdentity", "DeletionGuard", "FieldsIgnored"] {
         if let Some(condition) = condition(found, kind) {
             let message = condition["message"].as_str().unwrap_or_default();
             let line = format!("{kind}={}: {message}", condition["status"].as_str().unwrap_or("?"));

@@ -22,6 +22,7 @@ pub struct Rules(Arc<Mutex<State>>);
 struct State {
     refusals: usize,
     frozen: BTreeSet<String>,
+    silent: bool,
     /// Every write that was asked for.
     writes: BTreeSet<String>,
 }
@@ -41,10 +42,16 @@ impl Rules {
         self.state().frozen.insert(path.to_owned());
     }
 
+    /// Never answers anything again.
+    pub fn silence(&self) {
+        self.state().silent = true;
+    }
+
     /// Lets everything through.
     pub fn open(&self) {
         let mut state = self.state();
         state.refusals = 0;
+        state.silent = false;
         state.frozen.clear();
     }
 
@@ -59,7 +66,9 @@ impl Rules {
         if request.method() != Method::GET {
             state.writes.insert(format!("{} {}", request.method(), request.uri().path()));
         }
-        if state.refusals > 0 {
+        if state.silent {
+            Way::Frozen
+        } else if state.refusals > 0 {
             state.refusals -= 1;
             Way::Refused
         } else if request.method() != Method::GET && state.frozen.contains(request.uri().path()) {

@@ -3,7 +3,7 @@
 //! In: words. Out: text. A command that fails says so in its output, as it would at a prompt; the
 //! golden decides whether that was meant.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use fixpoint_base::Chain;
@@ -86,6 +86,12 @@ impl Player {
             ["restart"] => quiet(self.world.restart().await),
             ["crash"] => quiet(self.world.crash().await),
             ["apiserver", ..] => self.door(&words),
+            ["cluster", name, ..] => self.cluster(name, &words[2..]).await,
+            ["kubeconfig", name] => {
+                let text = command.body.as_deref().context("it has no text in the margin")?;
+                quiet(self.world.kubeconfig(name, text).await)
+            }
+            ["at", name, ..] => self.at(name, command).await,
             ["status"] => self.status().await,
             ["conditions", place] => self.conditions(&Place::parse(place)?).await,
             ["objects"] => self.objects().await,
@@ -171,6 +177,29 @@ impl Player {
         Ok(String::new())
     }
 
+    async fn cluster(&self, name: &str, words: &[&str]) -> Result<String> {
+        let rules = || self.world.remotes.rules(name);
+        match words {
+            [] => self.world.cluster(name).await?,
+            ["outage", count, "times"] => {
+                rules()?.refuse(count.parse().context("how many times?")?)
+            }
+            ["hangs"] => rules()?.silence(),
+            ["open"] => rules()?.open(),
+            _ => bail!("there is no such command"),
+        }
+        Ok(String::new())
+    }
+
+    /// Plays a command in another cluster.
+    async fn at(&mut self, name: &str, command: &Command) -> Result<String> {
+        let there = command.without(2);
+        self.world.focus = Some(name.to_owned());
+        let output = Box::pin(self.perform(&there)).await;
+        self.world.focus = None;
+        output
+    }
+
     /// What is done to one object.
     async fn act(&mut self, verb: &str, place: &Place, words: &[&str]) -> Result<String> {
         let world = &self.world;
@@ -238,7 +267,9 @@ impl Player {
             Kind { word, .. } => bail!("a {word} is not held"),
         };
         let object = self.world.get(&place.path()).await?;
-        let held = crate::show::condition(&object, condition).context("it is not held")?;
+        let stranger = crate::show::condition(&object, "TargetIdentity");
+        let held = stranger.or_else(|| crate::show::condition(&object, condition));
+        let held = held.context("it is not held")?;
         let message = held["message"].as_str().unwrap_or_default();
         let id = message
             .split_once("[ack ")
@@ -260,6 +291,7 @@ impl Player {
     pub async fn second_run(&mut self) -> Result<Vec<String>> {
         self.world.settle().await?;
         let before = Snapshot::take(&self.world).await?;
+        let remote = self.remote_snapshots().await?;
         let entries = self.world.ledger.size();
         for place in before.places().filter(|place| matches!(place.kind, SOURCE | DELIVERY)) {
             self.requests += 1;
@@ -270,10 +302,27 @@ impl Player {
         self.world.settle().await?;
         let after = Snapshot::take(&self.world).await?;
         let mut changes = after.changes_since(&before);
+        for (name, after) in self.remote_snapshots().await? {
+            let before = remote.get(&name).cloned().unwrap_or_default();
+            let there = after.changes_since(&before);
+            changes.extend(there.into_iter().map(|line| format!("at {name}: {line}")));
+        }
         for entry in self.world.ledger.entries(entries..u64::MAX)? {
             changes.push(crate::show::entry(&entry.entry));
         }
         Ok(changes.iter().map(|line| words::masked(&self.world.git.plain(line))).collect())
+    }
+
+    /// What the other clusters hold.
+    async fn remote_snapshots(&mut self) -> Result<BTreeMap<String, Snapshot>> {
+        let mut all = BTreeMap::new();
+        for name in self.world.remotes.names() {
+            self.world.focus = Some(name.clone());
+            let taken = Snapshot::take(&self.world).await;
+            self.world.focus = None;
+            all.insert(name, taken?);
+        }
+        Ok(all)
     }
 }
 

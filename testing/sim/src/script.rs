@@ -26,6 +26,14 @@ pub struct Command {
     written: String,
 }
 
+impl Command {
+    /// The command without its first words.
+    pub fn without(&self, count: usize) -> Self {
+        let words = self.words.iter().skip(count).cloned().collect();
+        Self { words, ..self.clone() }
+    }
+}
+
 impl Script {
     /// Reads a script. Lines that are neither command, margin, comment nor empty are what the
     /// command above them printed.

@@ -97,6 +97,7 @@ pub fn delivery(options: &[String]) -> Result<Value> {
                 spec[key] = json!(value);
             }
             "retry" => spec["retryInterval"] = json!(value),
+            "cluster" => spec["kubeConfig"] = json!({"secretRef": {"name": value}}),
             "prune" | "wait" | "force" => spec[key] = word(value),
             "dependsOn" => {
                 spec[key] = value.split(',').map(|name| json!({"name": name})).collect();
@@ -129,11 +130,18 @@ pub fn short(text: &str) -> String {
     text
 }
 
-/// Covers what differs from run to run: ids that are made of uids, and digests.
+/// Covers what differs from run to run: uids, ids that are made of them, and digests.
 pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
+        if let Some((uid, after)) = rest.split_at_checked(UID.len())
+            && is_uid(uid)
+        {
+            out.push_str("<uid>");
+            rest = after;
+            continue;
+        }
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
         let (token, after) = rest.split_at(end);
         let is_hex = token.chars().all(|c| c.is_ascii_hexdigit() && !c.is_ascii_uppercase());
@@ -147,6 +155,17 @@ pub fn masked(text: &str) -> String {
         rest = &after[gap..];
     }
     out
+}
+
+/// The form of a uid.
+const UID: &str = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+fn is_uid(text: &str) -> bool {
+    let fits = |(form, sign): (char, char)| match form {
+        'x' => sign.is_ascii_hexdigit() && !sign.is_ascii_uppercase(),
+        form => sign == form,
+    };
+    UID.chars().zip(text.chars()).all(fits)
 }
 
 #[cfg(test)]
@@ -186,6 +205,7 @@ mod tests {
     fn what_differs_from_run_to_run_is_covered() {
         assert_eq!(masked("[ack 0123456789ab] and on"), "[ack <id>] and on");
         assert_eq!(masked("éacknowledge abcdefabcdef"), "éacknowledge <id>");
+        assert_eq!(masked("cluster/e39e43ae-eb5c-446f-a133-0123456789ab."), "cluster/<uid>.");
         assert_eq!(masked("reconcileabc 0123456789abc"), "reconcileabc 0123456789abc");
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use fixpoint_apiserver::{ApiServer, Options, User};
 use fixpoint_base::Limits;
-use fixpoint_controllers::{Clock, Engine, Metrics, Parts, Routes};
+use fixpoint_controllers::{Clock, Engine, Home, Metrics, Parts, Routes};
 use fixpoint_driver_store::{Artifacts, Ledger};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -18,8 +18,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::cluster::Remotes;
 use crate::door::{Door, Rules};
 use crate::git::Git;
+use crate::kinds::Place;
 
 /// When every scenario begins.
 const BEGINNING: &str = "2030-01-01T00:00:00Z";
@@ -42,6 +44,10 @@ pub struct World {
     pub rules: Rules,
     /// The ledger.
     pub ledger: Ledger,
+    /// Other clusters.
+    pub remotes: Remotes,
+    /// The cluster that is looked at, where it is not home.
+    pub focus: Option<String>,
     server: ApiServer,
     admin: kube::Client,
     artifacts: Artifacts,
@@ -72,6 +78,8 @@ impl World {
         let mut world = Self {
             git: Git::default(),
             rules: Rules::default(),
+            remotes: Remotes::default(),
+            focus: None,
             ledger: Ledger::in_memory([1; 32]),
             admin: kube::Client::new(server.service(User::admin()), "default"),
             server,
@@ -87,6 +95,8 @@ impl World {
         let door = Door::new(self.server.service(User::engine()), self.rules.clone());
         let engine = Engine::new(Parts {
             client: kube::Client::new(door, "default"),
+            home: Home::InProcess,
+            clusters: Arc::new(self.remotes.clone()),
             stores: Arc::new(self.git.clone()),
             ledger: self.ledger.clone(),
             artifacts: self.artifacts.clone(),
@@ -160,11 +170,40 @@ impl World {
         Ok(changed - began)
     }
 
-    /// Changes with every write to the API server or the ledger.
-    async fn pulse(&self) -> Result<(String, u64)> {
-        let list = self.get("/api/v1/namespaces?limit=1").await?;
-        let revision = list["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-        Ok((revision.to_owned(), self.ledger.size()))
+    /// Changes with every write to an API server or the ledger.
+    async fn pulse(&self) -> Result<(Vec<String>, u64)> {
+        let mut clients = vec![self.admin.clone()];
+        for name in self.remotes.names() {
+            clients.push(self.remotes.admin(&name)?);
+        }
+        let mut revisions = Vec::new();
+        for client in clients {
+            let request = http::Request::get("/api/v1/namespaces?limit=1").body(Vec::new())?;
+            let list: Value = client.request(request).await?;
+            let revision = list["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+            revisions.push(revision.to_owned());
+        }
+        Ok((revisions, self.ledger.size()))
+    }
+
+    /// Puts a new cluster behind an address, and a Secret into home that leads there.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub async fn cluster(&self, name: &str) -> Result<()> {
+        self.remotes.begin(name, self.clock.clone()).await?;
+        self.kubeconfig(name, &Remotes::kubeconfig(name)).await
+    }
+
+    /// Puts a kubeconfig into a Secret.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn kubeconfig(&self, name: &str, text: &str) -> Result<()> {
+        let place = Place::parse(&format!("secret/{name}"))?;
+        let mut object = place.blank();
+        object["stringData"] = serde_json::json!({"value": text});
+        self.apply(&place.path(), &object).await.map(drop)
     }
 
     /// What the engine's own API answers.
@@ -237,7 +276,11 @@ impl World {
 
     async fn send(&self, request: http::request::Builder, body: String) -> Result<Value> {
         let request = request.body(body.into_bytes()).context("the request is malformed")?;
-        Ok(self.admin.request::<Value>(request).await?)
+        let client = match &self.focus {
+            Some(name) => self.remotes.admin(name)?,
+            None => self.admin.clone(),
+        };
+        Ok(client.request::<Value>(request).await?)
     }
 }
 

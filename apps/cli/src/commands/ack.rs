@@ -38,7 +38,12 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
     let object = serde_json::to_value(object)?;
     let (prefix, held) = match target.kind {
         Kind::GitRepository => ("source.fixpoint.dev", held(&object, "GitSemantics", "False")),
-        Kind::Kustomization => ("delivery.fixpoint.dev", held(&object, "DeletionGuard", "True")),
+        Kind::Kustomization => {
+            // While the target is another one, nothing else can be answered for.
+            let stranger = held(&object, "TargetIdentity", "False");
+            let held = stranger.or_else(|| held(&object, "DeletionGuard", "True"));
+            ("delivery.fixpoint.dev", held)
+        }
     };
     let Some(id) = held else {
         return Err(advice(

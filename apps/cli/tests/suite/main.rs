@@ -14,6 +14,7 @@ mod crash;
 mod disk;
 mod harness;
 mod ledger;
+mod remote;
 mod rows_g;
 mod rows_h;
 mod serving;

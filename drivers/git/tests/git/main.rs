@@ -1,5 +1,4 @@
-//! The driver against real repositories, in folders and behind a real `git http-backend`
-//! and a real `git upload-pack`.
+//! The driver against real repositories, in folders and behind a real `git http-backend`.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be set up has failed the test")]
 
@@ -8,4 +7,3 @@ mod history;
 mod http;
 mod reading;
 mod selecting;
-mod ssh;

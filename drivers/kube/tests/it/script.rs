@@ -68,7 +68,7 @@ impl Server {
             call_limit: Duration::from_secs(5),
             establish_limit: Duration::from_secs(3),
             replace_limit: Duration::from_secs(3),
-            ..Settings::new(key)
+            ..Settings::new("test", key)
         };
         KubeTarget::new(self.client(), settings)
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fixpoint_api_types::KustomizationSpec;
 use fixpoint_api_types::kustomization::Selector as DeclaredSelector;
 use fixpoint_base::{Digest, Gvk, canonical};
-use fixpoint_driver_kube::TargetError;
+use fixpoint_driver_kube::{KubeTarget, TargetError};
 use fixpoint_plan::{DesiredSet, Options, Owner};
 use fixpoint_render::{Image, Overlay, Patch, RenderError, Selector};
 use fixpoint_source::Tree;
@@ -31,6 +31,7 @@ pub fn key(tree: &Digest, revision: &str, spec: &KustomizationSpec) -> Digest {
 /// filled in by the caller.
 pub async fn render(
     ctx: &Context,
+    target: &KubeTarget,
     key: Digest,
     tree: Arc<Tree>,
     owner: Owner,
@@ -47,7 +48,7 @@ pub async fn render(
     .objects;
 
     let kinds = objects.iter().filter_map(Gvk::of).collect();
-    let known = ctx.target.scopes(&kinds).await.map_err(Failed::Target)?;
+    let known = target.scopes(&kinds).await.map_err(Failed::Target)?;
     let mut scopes = known.clone();
     scopes.learn(&objects);
 

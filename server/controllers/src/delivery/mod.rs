@@ -7,6 +7,7 @@ mod health;
 mod reconcile;
 mod scene;
 mod status;
+mod target;
 mod wanted;
 
 use std::collections::BTreeMap;
@@ -26,6 +27,8 @@ use crate::looper::Named;
 pub struct Kept {
     /// What was applied last, by object.
     memory: Memory,
+    /// The target that all of this is about.
+    target: Option<String>,
     /// The last rendering and what it was made of.
     rendered: Option<Rendered>,
     /// What the health checks wait for, and since when.
@@ -38,6 +41,16 @@ pub struct Kept {
     told: Option<Digest>,
     /// The complaint that was last made, so that it is made once.
     complained: Option<Digest>,
+}
+
+impl Kept {
+    /// What was remembered of another target says nothing about this one.
+    fn goes_to(&mut self, target: &str) {
+        if self.target.as_deref().is_some_and(|before| before != target) {
+            *self = Self::default();
+        }
+        self.target = Some(target.to_owned());
+    }
 }
 
 /// A rendering with its key: equal keys mean equal renderings, so it is not done again.

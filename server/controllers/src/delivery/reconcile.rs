@@ -21,6 +21,7 @@ use crate::events::Severity;
 use crate::looper::{Named, Next};
 use crate::record::Acknowledged;
 use crate::stage::{Stage, StageName};
+use crate::targets::Target;
 use crate::world::Kind;
 
 /// Brings one target to what a delivery says, or records why it could not.
@@ -33,7 +34,7 @@ pub async fn reconcile(ctx: Arc<Context>, name: Named) -> Option<Next> {
         Ok(None) => {
             ctx.memories.forget(&name);
             ctx.wanted.forget(&name);
-            ctx.drift.forget(&name);
+            ctx.targets.forget(&name);
             return None;
         }
         Err(err) => return Some(crate::unreadable(&ctx, Kind::Delivery, &name, &err)),
@@ -95,7 +96,7 @@ pub async fn preview(ctx: &Arc<Context>, name: &Named) -> Result<Option<Preview>
     let run = Run { ctx, name, object: &object, delivery: &delivery };
     let scene = run.scene(&mut kept).await.map_err(|said| said.message().to_owned())?;
     let plan = run.plan(&scene, &kept);
-    Ok(Some(Preview { plan, desired: scene.rendered.desired }))
+    Ok(Some(Preview { plan, desired: scene.rendered.desired, target: scene.target }))
 }
 
 /// A plan that is not carried out.
@@ -104,6 +105,8 @@ pub struct Preview {
     pub plan: Plan,
     /// The objects that its steps refer to.
     pub desired: Arc<DesiredSet>,
+    /// Where it would be done.
+    pub target: Arc<Target>,
 }
 
 pub(super) struct Run<'a> {
@@ -122,12 +125,15 @@ impl Run<'_> {
     async fn deliver(&self, kept: &mut Kept) -> Result<Said, Said> {
         let scene = self.scene(kept).await?;
         let plan = self.plan(&scene, kept);
-        self.ctx.target.found_right(&plan, &scene.live);
+        scene.target.kube.found_right(&plan, &scene.live);
         let report = self.apply(&scene, &plan, kept).await?;
+        if scene.left_behind > 0 {
+            self.leave(scene.left_behind, "the delivery goes to another target now").await;
+        }
         kept.handed_to = plan.left.values().filter_map(handed_to).collect();
         kept.left = plan.unfinished().map(|(key, hold)| format!("{key}: {hold}")).collect();
         let after = report.inventory(&plan, &scene.inventory);
-        self.ctx.drift.watch(self.name, after.keys().collect());
+        scene.target.drift.watch(self.name, after.keys().collect());
 
         let facts = Facts {
             revision: scene.revision.clone(),
@@ -139,7 +145,7 @@ impl Run<'_> {
             guard: plan.guard.clone(),
             changes: report.changes(),
             transient: report.is_transient(),
-            workloads: workloads(&scene.rendered.desired),
+            workloads: self.workloads_not_run(&scene),
         };
         if !facts.is_clean() {
             return Ok(Said::Partly(Box::new(facts)));
@@ -163,9 +169,9 @@ impl Run<'_> {
         self.tell(StageName::Planned, &summary(plan), Duration::ZERO, true);
         self.widen_inventory(scene, plan).await?;
         let approval = self.approval(scene, plan, kept);
-        let Scene { rendered, inventory, .. } = scene;
+        let Scene { target, rendered, inventory, .. } = scene;
         let report = self
-            .carry_out(plan, &rendered.desired, Some(rendered.index), inventory, approval)
+            .carry_out(target, plan, &rendered.desired, Some(rendered.index), inventory, approval)
             .await?;
         report.remember(&scene.rendered.desired, &mut kept.memory);
         let counts = report.counts();
@@ -183,22 +189,24 @@ impl Run<'_> {
     /// Puts the intent on record, walks the plan, and puts what came of it on record.
     pub async fn carry_out(
         &self,
+        target: &Target,
         plan: &Plan,
         desired: &DesiredSet,
         render: Option<u64>,
         inventory: &Inventory,
         approval: Option<Acknowledged>,
     ) -> Result<fixpoint_apply::Report, Said> {
+        self.check_still_there(target).await?;
         let ledger = |err| Said::failed("LedgerFailed", &err);
         let record = &self.ctx.record;
         let subject = self.subject();
         let now = self.ctx.now();
         let intended = record
-            .intend(&subject, plan, desired, render, inventory, approval, now)
+            .intend(&subject, target.place(), plan, desired, render, inventory, approval, now)
             .await
             .map_err(ledger)?;
         let timeout = self.delivery.spec.run_timeout().unwrap_or(Duration::from_secs(300));
-        let report = carry_out(&self.ctx.target, &intended.permit, plan, desired, timeout).await;
+        let report = carry_out(&target.kube, &intended.permit, plan, desired, timeout).await;
         let after = report.inventory(plan, inventory);
         let now = self.ctx.now();
         record.outcome(&subject, &intended, plan, &report, &after, now).await.map_err(ledger)?;
@@ -237,7 +245,7 @@ impl Run<'_> {
         let desired = &scene.rendered.desired;
         let subjects = health::subjects(&self.delivery.spec, &self.name.namespace, desired);
         let began = Instant::now();
-        let checked = health::check(&self.ctx.target, &subjects).await;
+        let checked = health::check(&scene.target.kube, &subjects).await;
         let round =
             Digest::of_parts([desired.digest().as_bytes().as_slice(), scene.revision.as_bytes()]);
         match &checked {
@@ -272,6 +280,23 @@ impl Run<'_> {
         }
     }
 
+    /// Tells that objects stay where they were applied.
+    pub async fn leave(&self, count: usize, why: &str) {
+        let what = match count {
+            1 => "1 object is left where it was".to_owned(),
+            count => format!("{count} objects are left where they were"),
+        };
+        let message = format!("{what} applied: {why}");
+        tracing::warn!(delivery = %self.name, count, why, "objects are left behind");
+        let reason = status::OBJECTS_LEFT;
+        self.ctx.event(Kind::Delivery, self.object, Severity::Warning, reason, &message).await;
+    }
+
+    fn workloads_not_run(&self, scene: &Scene) -> Vec<String> {
+        let run = self.ctx.targets.runs_workloads(&scene.target);
+        if run { Vec::new() } else { workloads(&scene.rendered.desired) }
+    }
+
     fn tell_once(&self, kept: &mut Kept, round: Digest, detail: String, began: Instant, ok: bool) {
         if kept.told != Some(round) {
             kept.told = Some(round);
@@ -284,7 +309,7 @@ impl Run<'_> {
         self.ctx.stages.tell(Stage { subject, name, detail, took, ok });
     }
 
-    fn status(&self, old: &Value, said: &Said, took: Duration) -> KustomizationStatus {
+    pub fn status(&self, old: &Value, said: &Said, took: Duration) -> KustomizationStatus {
         let before: KustomizationStatus = serde_json::from_value(old.clone()).unwrap_or_default();
         let generation = self.delivery.metadata.generation;
         let noted: Vec<&str> = unsupported_fields(&self.delivery.spec)
@@ -328,7 +353,10 @@ impl Run<'_> {
                 let pause = self.ctx.failed(Kind::Delivery, self.name);
                 Next::Retry(pause.min(retry), message.clone())
             }
-            Said::Stalled { message, .. } => Next::Never(message.clone()),
+            Said::Stranger { message } | Said::Stalled { message, polls: true, .. } => {
+                Next::Wait(jittered(interval), message.clone())
+            }
+            Said::Stalled { message, polls: false, .. } => Next::Never(message.clone()),
         }
     }
 
@@ -365,8 +393,11 @@ impl Run<'_> {
             Said::Refused { message, .. } => {
                 (Severity::Warning, reasons::BUILD_FAILED, message.clone())
             }
-            Said::Failed { reason, message } | Said::Stalled { reason, message } => {
+            Said::Failed { reason, message } | Said::Stalled { reason, message, .. } => {
                 (Severity::Warning, *reason, message.clone())
+            }
+            Said::Stranger { message } => {
+                (Severity::Warning, status::TARGET_CHANGED, message.clone())
             }
             Said::Waiting { .. } => return,
         };

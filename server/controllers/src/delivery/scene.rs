@@ -4,6 +4,7 @@
 //! Each step ends the run early with what it has to say. Nothing here changes a target.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use fixpoint_api_types::kustomization::SourceKind;
@@ -18,18 +19,23 @@ use tokio::time::Instant;
 
 use super::reconcile::Run;
 use super::status::{self, Said};
-use super::{Kept, Rendered, desired, inventory, owner};
+use super::target::NoTarget;
+use super::{Kept, Rendered, desired, inventory as inventory_of, owner};
 use crate::looper::Named;
 use crate::record::{Acknowledged, Rendering};
 use crate::stage::StageName;
+use crate::targets::Target;
 use crate::world::{self, Kind};
 
 /// Everything that a plan is made from.
 pub(super) struct Scene {
+    pub target: Arc<Target>,
     pub revision: String,
     pub rendered: Rendered,
     pub live: LiveSet,
     pub inventory: Inventory,
+    /// Objects that were applied at another target and stay there.
+    pub left_behind: usize,
     pub policy: Policy,
 }
 
@@ -44,22 +50,26 @@ impl Run<'_> {
     /// Gathers what a plan is made from; each step ends the run early with what it has to say.
     pub async fn scene(&self, kept: &mut Kept) -> Result<Scene, Said> {
         self.check_fields()?;
+        let target = self.target().await.map_err(NoTarget::said)?;
+        kept.goes_to(&target.name);
         if let Err(waits) = self.check_dependencies() {
             // Others must know what this delivery will take over, also while it waits; what is
             // wrong with it is told when its turn comes.
-            let _rendered = self.rendered(kept).await;
+            let _rendered = self.rendered(&target, kept).await;
             return Err(waits);
         }
-        let (At { revision, artifact }, rendered) = self.rendered(kept).await?;
-        let inventory = self.settled(inventory(&self.status_before())).await?;
-        let awaited = self.awaited(&artifact, &rendered.desired, &inventory).await;
-        let live = self.observe(&rendered.desired, &inventory).await;
-        let policy = Policy { awaited, ..self.policy(&rendered.desired, &live) };
-        Ok(Scene { revision, rendered, live, inventory, policy })
+        let (At { revision, artifact }, rendered) = self.rendered(&target, kept).await?;
+        let inventory = self.settled(&target, self.inventory_at(&target)).await?;
+        let awaited = self.awaited(&target, &artifact, &rendered.desired, &inventory).await;
+        let live = self.observe(&target, &rendered.desired, &inventory).await;
+        let policy = Policy { awaited, ..self.policy(&target, &rendered.desired, &live) };
+        let recorded = inventory_of(&self.status_before());
+        let left_behind = if self.was_at(&target, self.name) { 0 } else { recorded.len() };
+        Ok(Scene { target, revision, rendered, live, inventory, left_behind, policy })
     }
 
     pub fn plan(&self, scene: &Scene, kept: &Kept) -> Plan {
-        let Scene { revision: _, rendered, live, inventory, policy } = scene;
+        let Scene { rendered, live, inventory, policy, .. } = scene;
         plan(&owner(self.name), &rendered.desired, live, inventory, policy, &kept.memory)
     }
 
@@ -71,7 +81,7 @@ impl Run<'_> {
         }
         let ack = Acknowledged::read(self.object, annotations::DELIVERY_ACKNOWLEDGE)?;
         let unasked = Policy { acknowledged: None, ..scene.policy.clone() };
-        let Scene { revision: _, rendered, live, inventory, policy: _ } = scene;
+        let Scene { rendered, live, inventory, .. } = scene;
         let owner = owner(self.name);
         let held =
             fixpoint_plan::plan(&owner, &rendered.desired, live, inventory, &unasked, &kept.memory);
@@ -96,6 +106,7 @@ impl Run<'_> {
         Err(Said::Stalled {
             reason: "UnsupportedField",
             message: format!("{} {plural} not supported yet; remove to go on", refused.join(", ")),
+            polls: false,
         })
     }
 
@@ -155,7 +166,7 @@ impl Run<'_> {
     }
 
     /// The rendering of the source's artifact, done again only if an input changed.
-    async fn rendered(&self, kept: &mut Kept) -> Result<(At, Rendered), Said> {
+    async fn rendered(&self, target: &Target, kept: &mut Kept) -> Result<(At, Rendered), Said> {
         let spec = &self.delivery.spec;
         if spec.source_ref.kind != SourceKind::GitRepository {
             return Err(Said::Stalled {
@@ -164,6 +175,7 @@ impl Run<'_> {
                     "sources of kind {} are not supported yet",
                     spec.source_ref.kind.as_str()
                 ),
+                polls: false,
             });
         }
         let declared = self.artifact()?;
@@ -183,15 +195,16 @@ impl Run<'_> {
         if let Some(rendered) = kept.rendered.as_ref().filter(|rendered| rendered.key == key) {
             // A definition that came meanwhile may have settled a name.
             let kinds = desired::kinds(&rendered.desired);
-            let scopes = self.ctx.target.scopes(&kinds).await;
+            let scopes = target.kube.scopes(&kinds).await;
             if scopes.map_err(|err| target_failed(&err))? == rendered.scopes {
-                self.wants(&at, &rendered.desired);
+                self.wants(target, &at, &rendered.desired);
                 return Ok((at, rendered.clone()));
             }
         }
         let began = Instant::now();
+        let us = owner(self.name);
         let made =
-            desired::render(self.ctx, key, tree, owner(self.name), revision.clone(), spec.clone());
+            desired::render(self.ctx, &target.kube, key, tree, us, revision.clone(), spec.clone());
         let mut rendered = made.await.map_err(|failed| match failed {
             desired::Failed::Target(err) => target_failed(&err),
             desired::Failed::Render(err) => {
@@ -204,14 +217,14 @@ impl Run<'_> {
         rendered.index = self.record_rendering(&rendered, tree_digest, &revision).await?;
         let detail = format!("{} objects", rendered.desired.len());
         self.tell(StageName::Rendered, &detail, began.elapsed(), rendered.problems.is_empty());
-        self.wants(&at, &rendered.desired);
+        self.wants(target, &at, &rendered.desired);
         kept.rendered = Some(rendered.clone());
         Ok((at, rendered))
     }
 
-    fn wants(&self, at: &At, desired: &DesiredSet) {
+    fn wants(&self, target: &Target, at: &At, desired: &DesiredSet) {
         if let Some(source) = world::source_of(self.name, self.object) {
-            self.ctx.wanted.rendered(self.name, source, &at.artifact, desired);
+            self.ctx.wanted.rendered(self.name, &target.name, source, &at.artifact, desired);
         }
     }
 
@@ -219,6 +232,7 @@ impl Run<'_> {
     /// only once the other deliveries of the source have had the time to look at the artifact.
     async fn awaited(
         &self,
+        target: &Target,
         artifact: &str,
         desired: &DesiredSet,
         inventory: &Inventory,
@@ -231,14 +245,14 @@ impl Run<'_> {
         }
         let began = Instant::now();
         while began.elapsed() < OTHERS_LOOK {
-            let mut behind = self.ctx.wanted.behind(self.name, &source, artifact);
+            let mut behind = self.ctx.wanted.behind(self.name, &target.name, &source, artifact);
             behind.retain(|other| self.acts(other));
             if behind.is_empty() {
                 break;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        let others = self.ctx.wanted.others(self.name, &leaving);
+        let others = self.ctx.wanted.others(self.name, &target.name, &leaving);
         let acting = others.into_iter().filter(|(_, other)| self.acts(other));
         acting.map(|(id, other)| (id, owner(&other))).collect()
     }
@@ -251,9 +265,9 @@ impl Run<'_> {
     }
 
     /// What is recorded, each object under its one name.
-    pub async fn settled(&self, inventory: Inventory) -> Result<Inventory, Said> {
+    pub async fn settled(&self, target: &Target, inventory: Inventory) -> Result<Inventory, Said> {
         let kinds = inventory.keys().map(|key| key.gvk).collect();
-        let scopes = self.ctx.target.scopes(&kinds).await.map_err(|err| target_failed(&err))?;
+        let scopes = target.kube.scopes(&kinds).await.map_err(|err| target_failed(&err))?;
         Ok(inventory.settled(&scopes))
     }
 
@@ -308,6 +322,7 @@ impl Run<'_> {
             return Err(Said::Stalled {
                 reason: reasons::ARTIFACT_FAILED,
                 message: "spec.sourceRef names no source".to_owned(),
+                polls: false,
             });
         };
         let waiting =
@@ -324,28 +339,33 @@ impl Run<'_> {
     }
 
     /// Looks at everything that is wanted or recorded.
-    pub async fn observe(&self, desired: &DesiredSet, inventory: &Inventory) -> LiveSet {
+    pub async fn observe(
+        &self,
+        target: &Target,
+        desired: &DesiredSet,
+        inventory: &Inventory,
+    ) -> LiveSet {
         let mut keys: Vec<Key> =
             desired.objects().iter().map(|wanted| wanted.key.clone()).collect();
         keys.extend(inventory.keys().filter(|key| desired.get(key).is_none()));
-        self.ctx.target.observe(&keys).await
+        target.kube.observe(&keys).await
     }
 
-    fn policy(&self, desired: &DesiredSet, live: &LiveSet) -> Policy {
+    fn policy(&self, target: &Target, desired: &DesiredSet, live: &LiveSet) -> Policy {
         let spec = &self.delivery.spec;
         Policy {
             prune: spec.prune,
             force: spec.force,
             acknowledged: object::annotation(self.object, annotations::DELIVERY_ACKNOWLEDGE)
                 .map(str::to_owned),
-            claims: self.claims(desired, live),
-            engine: engine_owned(),
+            claims: self.claims(target, desired, live),
+            engine: self.engine_owned(target),
             ..Policy::default()
         }
     }
 
     /// What other deliveries claim of the objects that carry their labels: only those are asked.
-    fn claims(&self, desired: &DesiredSet, live: &LiveSet) -> BTreeMap<Id, Owner> {
+    fn claims(&self, target: &Target, desired: &DesiredSet, live: &LiveSet) -> BTreeMap<Id, Owner> {
         let us = owner(self.name);
         let mut claims = BTreeMap::new();
         let mut inventories: BTreeMap<Named, Inventory> = BTreeMap::new();
@@ -354,10 +374,13 @@ impl Run<'_> {
             let Some(other) = found.owner.clone().filter(|other| *other != us) else { continue };
             let name = Named::new(&other.namespace, &other.name);
             let inventory = inventories.entry(name.clone()).or_insert_with(|| {
+                if !self.was_at(target, &name) {
+                    return Inventory::new();
+                }
                 let object = self.ctx.world.get(Kind::Delivery, &name);
                 let status = object.and_then(|object| object.get("status").cloned());
                 let status = status.and_then(|status| serde_json::from_value(status).ok());
-                status.map_or_else(Inventory::new, |status| inventory(&status))
+                status.map_or_else(Inventory::new, |status| inventory_of(&status))
             });
             let id = Id::from(&wanted.key);
             if inventory.contains(&wanted.key) && !self.ctx.wanted.has_let_go(&name, &id) {
@@ -385,9 +408,33 @@ fn target_failed(err: &TargetError) -> Said {
     Said::failed(reasons::RECONCILIATION_FAILED, err)
 }
 
+impl Run<'_> {
+    /// What the inventory in the status names, where it was applied at this target. What was
+    /// applied elsewhere is nothing to be looked for here, let alone pruned.
+    pub fn inventory_at(&self, target: &Target) -> Inventory {
+        if self.was_at(target, self.name) {
+            inventory_of(&self.status_before())
+        } else {
+            Inventory::new()
+        }
+    }
+
+    /// Whether a delivery's inventory is of this target, as the ledger has it. A ledger that knows
+    /// nothing of the delivery is newer than its inventory, which was the target's then.
+    fn was_at(&self, target: &Target, delivery: &Named) -> bool {
+        let recorded = self.ctx.record.target_of(&format!("Kustomization/{delivery}"));
+        recorded.is_none_or(|recorded| recorded == target.name)
+    }
+
+    /// What is nobody's to take away: our own definitions, where our own objects are.
+    pub fn engine_owned(&self, target: &Target) -> BTreeSet<Id> {
+        if self.ctx.targets.is_home(target) { engine_owned() } else { BTreeSet::new() }
+    }
+}
+
 /// The definitions of our own kinds: who delivers Flux's manifests here must not replace them, and
 /// above all not prune them, since every source and delivery would go with them.
-pub(super) fn engine_owned() -> BTreeSet<Id> {
+fn engine_owned() -> BTreeSet<Id> {
     [Kind::Source, Kind::Delivery]
         .into_iter()
         .map(|kind| {

@@ -25,6 +25,12 @@ const DELETION_GUARD: &str = "DeletionGuard";
 const FIELDS_IGNORED: &str = "FieldsIgnored";
 /// Some delivered objects are stored here but nothing runs them.
 const WORKLOADS_NOT_RUN: &str = "WorkloadsNotRun";
+/// Which cluster the target is; present only where it is not the one on record.
+pub const TARGET_IDENTITY: &str = "TargetIdentity";
+/// The reason while the target is another cluster than the one on record.
+pub const TARGET_CHANGED: &str = "TargetChanged";
+/// The reason of an event about objects that nobody keeps any more.
+pub const OBJECTS_LEFT: &str = "ObjectsLeft";
 /// The reason while deletions wait.
 const DELETION_HELD: &str = "DeletionHeld";
 
@@ -69,6 +75,13 @@ pub enum Said {
         reason: &'static str,
         /// One sentence.
         message: String,
+        /// Whether it may be mended without a change of the object that would wake us.
+        polls: bool,
+    },
+    /// Another cluster is where the target was; somebody has to agree before anything goes there.
+    Stranger {
+        /// One sentence, with what to acknowledge.
+        message: String,
     },
 }
 
@@ -86,7 +99,8 @@ impl Said {
             Self::Refused { message, .. }
             | Self::Waiting { message, .. }
             | Self::Failed { message, .. }
-            | Self::Stalled { message, .. } => message,
+            | Self::Stalled { message, .. }
+            | Self::Stranger { message } => message,
         }
     }
 }
@@ -189,12 +203,17 @@ pub fn after(
         Said::Partly(facts) => write.partly(facts, took),
         Said::Refused { revision, message } => {
             write.status.last_attempted_revision = Some(revision.clone());
+            write.clear(TARGET_IDENTITY);
             write.not_ready(reasons::BUILD_FAILED, message);
         }
         Said::Waiting { reason, message, .. } | Said::Failed { reason, message } => {
             write.not_ready(reason, message);
         }
-        Said::Stalled { reason, message } => {
+        Said::Stranger { message } => {
+            write.set(TARGET_IDENTITY, ConditionStatus::False, TARGET_CHANGED, message);
+            write.not_ready(TARGET_CHANGED, message);
+        }
+        Said::Stalled { reason, message, polls: _ } => {
             write.set(conditions::READY, ConditionStatus::False, reason, message);
             write.set(conditions::STALLED, ConditionStatus::True, reason, message);
             write.clear(conditions::RECONCILING);
@@ -305,6 +324,7 @@ impl Writer<'_> {
     }
 
     fn attempted(&mut self, facts: &Facts) {
+        self.clear(TARGET_IDENTITY);
         self.status.last_attempted_revision = Some(facts.revision.clone());
         self.status.inventory = Some(inventory_form(&facts.inventory));
         if facts.workloads.is_empty() {

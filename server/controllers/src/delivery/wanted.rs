@@ -14,6 +14,7 @@ use crate::looper::Named;
 /// What one delivery wants.
 #[derive(Debug, Clone)]
 struct Want {
+    target: String,
     source: Named,
     /// Digest of the source's artifact: one revision may have several.
     artifact: String,
@@ -26,9 +27,17 @@ pub struct Wanted(Mutex<BTreeMap<Named, Want>>);
 
 impl Wanted {
     /// Says what a delivery wants of an artifact.
-    pub fn rendered(&self, delivery: &Named, source: Named, artifact: &str, set: &DesiredSet) {
+    pub fn rendered(
+        &self,
+        delivery: &Named,
+        target: &str,
+        source: Named,
+        artifact: &str,
+        set: &DesiredSet,
+    ) {
         let objects = set.objects().iter().map(|wanted| Id::from(&wanted.key)).collect();
-        let want = Want { source, artifact: artifact.to_owned(), objects };
+        let target = target.to_owned();
+        let want = Want { target, source, artifact: artifact.to_owned(), objects };
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(delivery.clone(), want);
     }
 
@@ -46,12 +55,16 @@ impl Wanted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(delivery);
     }
 
-    /// The other deliveries of a source that have not looked at its artifact yet.
-    pub fn behind(&self, us: &Named, source: &Named, artifact: &str) -> Vec<Named> {
+    /// The other deliveries of a source to the same target that have not looked at its artifact
+    /// yet.
+    pub fn behind(&self, us: &Named, target: &str, source: &Named, artifact: &str) -> Vec<Named> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter()
             .filter(|(name, want)| {
-                *name != us && want.source == *source && want.artifact != artifact
+                *name != us
+                    && want.target == target
+                    && want.source == *source
+                    && want.artifact != artifact
             })
             .map(|(name, _)| name.clone())
             .collect()
@@ -64,11 +77,12 @@ impl Wanted {
         all.get(delivery).is_some_and(|want| !want.objects.contains(object))
     }
 
-    /// Who else wants these objects.
-    pub fn others(&self, us: &Named, objects: &BTreeSet<Id>) -> BTreeMap<Id, Named> {
+    /// Who else wants these objects at the same target.
+    pub fn others(&self, us: &Named, target: &str, objects: &BTreeSet<Id>) -> BTreeMap<Id, Named> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = BTreeMap::new();
-        for (name, want) in all.iter().filter(|(name, _)| *name != us) {
+        let others = all.iter().filter(|(name, want)| *name != us && want.target == target);
+        for (name, want) in others {
             for id in objects.intersection(&want.objects) {
                 found.insert(id.clone(), name.clone());
             }

@@ -133,6 +133,13 @@ impl Api {
         self.send("PATCH", &path(kind, name), "application/merge-patch+json", body)
     }
 
+    /// Deletes an object.
+    #[track_caller]
+    pub fn delete(&self, kind: &str, name: &str) {
+        let answer = self.send("DELETE", &path(kind, name), "application/json", String::new());
+        answer.expect("the server answers").granted();
+    }
+
     /// Writes a whole object over the one that is there.
     pub fn replace(&self, object: &Value) -> Result<Answer, String> {
         let kind = object["kind"].as_str().expect("objects have a kind");
