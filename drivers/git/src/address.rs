@@ -14,6 +14,7 @@ use fixpoint_source::StoreError;
 use reqwest::Url;
 use reqwest::dns::{Name, Resolve, Resolving};
 
+use crate::location::shown;
 use crate::meter::Meter;
 
 /// Longest wait for the name service.
@@ -40,17 +41,8 @@ impl Checked {
         meter: &Meter,
     ) -> Result<(), StoreError> {
         let host = url.host_str().unwrap_or_default();
-        let port = url.port_or_known_default().unwrap_or(0);
-        let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
-        let addresses = match literal {
-            Ok(address) => vec![SocketAddr::new(address, port)],
-            Err(_) => resolve(host, port, meter)?,
-        };
-        for address in &addresses {
-            if let Some(reason) = forbidden(address.ip(), allow_loopback) {
-                return Err(not_allowed(url, address.ip(), reason));
-            }
-        }
+        // Port 0: each connection puts in the one of its URL, and hosts serve several.
+        let addresses = allowed(&shown(url.as_str()), host, 0, allow_loopback, meter)?;
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         if hosts.len() >= MAX_HOSTS {
             hosts.clear();
@@ -69,6 +61,30 @@ impl Resolve for Checked {
             None => Err("the host was not checked".into()),
         }))
     }
+}
+
+/// Resolves a host and checks every address it has; `shown` is what leads there.
+///
+/// # Errors
+/// When it does not resolve in time, or to an address that is never connected to.
+pub(crate) fn allowed(
+    shown: &str,
+    host: &str,
+    port: u16,
+    allow_loopback: bool,
+    meter: &Meter,
+) -> Result<Vec<SocketAddr>, StoreError> {
+    let literal = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    let addresses = match literal {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => resolve(host, port, meter)?,
+    };
+    for address in &addresses {
+        if let Some(reason) = forbidden(address.ip(), allow_loopback) {
+            return Err(not_allowed(shown, address.ip(), reason));
+        }
+    }
+    Ok(addresses)
 }
 
 /// Asks the name service on a thread of its own: the system's resolver cannot be told to hurry.
@@ -93,12 +109,12 @@ fn resolve(host: &str, port: u16, meter: &Meter) -> Result<Vec<SocketAddr>, Stor
     }
 }
 
-fn not_allowed(url: &Url, address: IpAddr, reason: &str) -> StoreError {
+fn not_allowed(shown: &str, address: IpAddr, reason: &str) -> StoreError {
     let hint = unwrapped(address).is_loopback().then(|| {
         "servers on this machine are for engines that run outside of a cluster".to_owned()
     });
     StoreError::NotAllowed {
-        url: crate::location::shown(url.as_str()),
+        url: shown.to_owned(),
         reason: format!("{address} is where it leads, and {reason}"),
         hint,
     }

@@ -17,6 +17,7 @@ use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{StatusCode, Url, redirect};
 
 use crate::address::Checked;
+use crate::conversation::{Body, Conversation};
 use crate::location::{parse_http, shown};
 use crate::meter::{Meter, plain};
 
@@ -63,11 +64,6 @@ impl Http {
             user_agent,
             allow_loopback,
         }
-    }
-
-    /// How we call ourselves.
-    pub(crate) fn user_agent(&self) -> &str {
-        &self.user_agent
     }
 
     fn client(&self, url: &Url, ca: Option<&[u8]>) -> Result<Client, String> {
@@ -134,6 +130,7 @@ pub(crate) fn authorization(credentials: &Credentials) -> Result<Option<HeaderVa
         Credentials::Bearer(token) => {
             format!("Bearer {}", token.expose("sent to the declared server").trim())
         }
+        Credentials::Ssh(_) => return Err("an ssh key is of no use over HTTP".to_owned()),
     };
     let mut value = HeaderValue::try_from(text)
         .map_err(|_| "the credentials have characters that HTTP cannot carry".to_owned())?;
@@ -141,35 +138,29 @@ pub(crate) fn authorization(credentials: &Credentials) -> Result<Option<HeaderVa
     Ok(Some(value))
 }
 
+/// One repository, and who we are there.
+pub(crate) struct HttpAccess {
+    /// What is behind all sessions.
+    pub(crate) http: Arc<Http>,
+    /// The declared URL: what credentials are for.
+    pub(crate) url: Url,
+    /// Credentials.
+    pub(crate) authorization: Option<HeaderValue>,
+    /// Whom to trust instead of the system's authorities.
+    pub(crate) ca: Option<Vec<u8>>,
+}
+
 /// One conversation with one server.
 pub(crate) struct Session<'a> {
-    http: &'a Http,
+    access: &'a HttpAccess,
     meter: &'a Meter,
-    /// The declared URL: what credentials are for.
-    declared: &'a Url,
-    authorization: Option<&'a HeaderValue>,
-    ca: Option<&'a [u8]>,
     /// Where the server sent us: the declared URL unless it redirects.
     base: Url,
 }
 
-/// The body of an answer.
-pub(crate) type Body<'a> = BufReader<Metered<'a>>;
-
-impl<'a> Session<'a> {
-    /// Starts a conversation; nothing is sent yet.
-    pub(crate) fn new(
-        http: &'a Http,
-        meter: &'a Meter,
-        declared: &'a Url,
-        authorization: Option<&'a HeaderValue>,
-        ca: Option<&'a [u8]>,
-    ) -> Self {
-        Self { http, meter, declared, authorization, ca, base: declared.clone() }
-    }
-
+impl Conversation for Session<'_> {
     /// Asks what the server can do, following redirects as Git does: for this first request only.
-    pub(crate) fn discover(&mut self) -> Result<Body<'a>, StoreError> {
+    fn discover(&mut self) -> Result<Body<'_>, StoreError> {
         for _hop in 0..=MAX_HOPS {
             let mut url = self.at(INFO);
             url.set_query(Some(QUERY));
@@ -185,7 +176,7 @@ impl<'a> Session<'a> {
     }
 
     /// Sends a command.
-    pub(crate) fn command(&self, body: Vec<u8>) -> Result<Body<'a>, StoreError> {
+    fn command(&mut self, body: Vec<u8>) -> Result<Body<'_>, StoreError> {
         let url = self.at("/git-upload-pack");
         let client = self.connect(&url)?;
         let request = client
@@ -199,6 +190,13 @@ impl<'a> Session<'a> {
         }
         self.accept(response, "application/x-git-upload-pack-result")
     }
+}
+
+impl<'a> Session<'a> {
+    /// Starts a conversation; nothing is sent yet.
+    pub(crate) fn new(access: &'a HttpAccess, meter: &'a Meter) -> Self {
+        Self { access, meter, base: access.url.clone() }
+    }
 
     fn at(&self, tail: &str) -> Url {
         let mut url = self.base.clone();
@@ -208,14 +206,17 @@ impl<'a> Session<'a> {
 
     fn connect(&self, url: &Url) -> Result<Client, StoreError> {
         self.meter.check()?;
-        self.http.checked.check(url, self.http.allow_loopback, self.meter)?;
-        self.http.client(url, self.ca).map_err(|reason| self.meter.unreachable(reason))
+        let HttpAccess { http, ca, .. } = self.access;
+        http.checked.check(url, http.allow_loopback, self.meter)?;
+        http.client(url, ca.as_deref()).map_err(|reason| self.meter.unreachable(reason))
     }
 
     fn send(&self, request: RequestBuilder) -> Result<Response, StoreError> {
         let mut request =
             request.header("Git-Protocol", "version=2").timeout(self.meter.remaining());
-        if let (Some(value), true) = (self.authorization, same_origin(&self.base, self.declared)) {
+        if let (Some(value), true) =
+            (&self.access.authorization, same_origin(&self.base, &self.access.url))
+        {
             request = request.header(AUTHORIZATION, value.clone());
         }
         request.send().map_err(|err| self.failed(&err))
@@ -279,7 +280,8 @@ impl<'a> Session<'a> {
             let kind = plain(kind, 60);
             return Err(self.meter.unreachable(format!("it is no Git server (it sends {kind:?})")));
         }
-        Ok(BufReader::with_capacity(64 * 1024, Metered { response, meter: self.meter }))
+        let body = Metered { response, meter: self.meter };
+        Ok(Box::new(BufReader::with_capacity(64 * 1024, body)))
     }
 }
 

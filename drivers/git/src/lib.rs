@@ -1,16 +1,18 @@
 //! Git repositories as stores.
 //!
 //! In: a location. Out: the four answers of [`fixpoint_source::Store`]: names, pointers, content,
-//! ancestry. Over `https://` and `http://` it speaks Git's protocol itself; `file://` repositories are
-//! read in place. There is never a worktree, a hook, a filter, a credential
+//! ancestry. Over `https://`, `http://` and `ssh://` it speaks Git's protocol itself; `file://`
+//! repositories are read in place. There is never a worktree, a hook, a filter, a credential
 //! helper or a program: a repository is objects and names, and nothing in it is an instruction.
 //!
 //! The calls block. Do not call them on a thread that drives an async runtime.
 
 mod address;
+mod background;
 mod bases;
 mod classic;
 mod content;
+mod conversation;
 mod history;
 mod http;
 mod local;
@@ -23,22 +25,26 @@ mod objects;
 mod protocol;
 pub mod range;
 mod remote;
+mod ssh;
 mod wire;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fixpoint_base::Limits;
-use fixpoint_source::{Location, Store, StoreError, Stores};
+use fixpoint_source::{Credentials, Location, Store, StoreError, Stores};
 
 use crate::content::Blobs;
-use crate::http::{Http, authorization};
+use crate::http::{Http, HttpAccess, authorization};
 use crate::local::Local;
-use crate::location::{Place, shown_path};
+use crate::location::{Place, SshPlace, shown, shown_path};
 use crate::meter::Meter;
+use crate::mirror::Mirror;
 use crate::mirrors::Mirrors;
-use crate::remote::Remote;
+use crate::remote::{Remote, Way};
+use crate::ssh::{Keys, Ssh};
 
 /// Folders whose files are remembered; when there are more, all are forgotten and read anew.
 const MAX_FOLDERS: usize = 256;
@@ -64,6 +70,8 @@ pub struct Git {
     limits: Arc<Limits>,
     allowed: Arc<[PathBuf]>,
     http: Arc<Http>,
+    ssh: Arc<Ssh>,
+    agent: Arc<str>,
     /// Files of the versions read last, by the folder of their repository.
     blobs: Mutex<BTreeMap<PathBuf, Arc<Mutex<Blobs>>>>,
 }
@@ -76,9 +84,27 @@ impl Git {
             mirrors: Mirrors::at(dir),
             limits: Arc::new(limits),
             allowed: allow_file.into(),
+            ssh: Arc::new(Ssh::new(&user_agent, allow_loopback)),
+            agent: user_agent.as_str().into(),
             http: Arc::new(Http::new(user_agent, allow_loopback)),
             blobs: Mutex::default(),
         }
+    }
+
+    fn mirror(&self, location: &Location) -> Result<Arc<Mutex<Mirror>>, StoreError> {
+        let found = self.mirrors.find(location);
+        found.map_err(|source| StoreError::Local { url: shown(&location.url), source })
+    }
+
+    fn remote(
+        &self,
+        url: String,
+        way: Way,
+        timeout: Duration,
+        mirror: Arc<Mutex<Mirror>>,
+    ) -> Remote {
+        let (agent, limits) = (Arc::clone(&self.agent), Arc::clone(&self.limits));
+        Remote { url, way, agent, timeout, mirror, limits }
     }
 
     fn blobs(&self, path: &Path) -> Arc<Mutex<Blobs>> {
@@ -113,21 +139,42 @@ impl Stores for Git {
             }
             Place::Http(url) => {
                 let authorization = authorization(&location.credentials)
-                    .map_err(|reason| StoreError::Url { url: url.to_string(), reason })?;
-                let mirror = self
-                    .mirrors
-                    .find(&location)
-                    .map_err(|source| StoreError::Local { url: url.to_string(), source })?;
-                Ok(Box::new(Remote {
-                    url,
+                    .map_err(|reason| unusable(&location.url, reason, None))?;
+                let mirror = self.mirror(&location)?;
+                let way = Way::Http(HttpAccess {
+                    http: Arc::clone(&self.http),
+                    url: url.clone(),
                     authorization,
                     ca: location.ca,
-                    timeout: location.timeout,
-                    http: Arc::clone(&self.http),
-                    mirror,
-                    limits: Arc::clone(&self.limits),
-                }))
+                });
+                Ok(Box::new(self.remote(url.to_string(), way, location.timeout, mirror)))
+            }
+            Place::Ssh(place) => {
+                let mirror = self.mirror(&location)?;
+                let keys = ssh_keys(&location.url, &place, location.credentials)?;
+                let way = Way::Ssh { ssh: Arc::clone(&self.ssh), place, keys };
+                Ok(Box::new(self.remote(shown(&location.url), way, location.timeout, mirror)))
             }
         }
     }
+}
+
+fn ssh_keys(url: &str, place: &SshPlace, credentials: Credentials) -> Result<Keys, StoreError> {
+    let Credentials::Ssh(identity) = credentials else {
+        let hint = "name a Secret with identity and known_hosts in spec.secretRef";
+        let reason = "an ssh:// URL needs a private key".to_owned();
+        return Err(unusable(url, reason, Some(hint.to_owned())));
+    };
+    if identity.known_hosts.trim().is_empty() {
+        let hint = format!(
+            "put what ssh-keyscan {} prints under known_hosts, once its owner confirms it",
+            place.host
+        );
+        return Err(unusable(url, "the Secret has no known_hosts".to_owned(), Some(hint)));
+    }
+    Keys::new(identity).map_err(|reason| unusable(url, reason, None))
+}
+
+fn unusable(url: &str, reason: String, hint: Option<String>) -> StoreError {
+    StoreError::Credentials { url: shown(url), reason, hint }
 }

@@ -17,9 +17,30 @@ const MAX_BYTES: usize = 2048;
 pub(crate) enum Place {
     /// Behind `http://` or `https://`, without a slash at the end.
     Http(Url),
+    /// Behind `ssh://`.
+    Ssh(SshPlace),
     /// In a folder of this machine.
     File(PathBuf),
 }
+
+/// A repository on an ssh server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SshPlace {
+    /// Who to be there.
+    pub(crate) user: String,
+    /// Name or address, without brackets, in lower case.
+    pub(crate) host: String,
+    /// Port.
+    pub(crate) port: u16,
+    /// What the server calls the repository; neither quoted nor trusted.
+    pub(crate) path: String,
+}
+
+/// Who everybody is to servers of Git, where a URL does not say.
+const SSH_USER: &str = "git";
+
+/// The port of ssh.
+const SSH_PORT: u16 = 22;
 
 /// Reads a URL.
 ///
@@ -31,13 +52,11 @@ pub(crate) fn parse(url: &str) -> Result<Place, StoreError> {
     match scheme.as_str() {
         "http" | "https" => parse_http(url).map(Place::Http),
         "file" => parse_file(url, rest).map(Place::File),
-        "ssh" | "git+ssh" | "ssh+git" => {
-            Err(StoreError::Unsupported { what: "Git over ssh".to_owned() })
-        }
+        "ssh" => parse_ssh(url).map(Place::Ssh),
         _ => Err(StoreError::NotAllowed {
             url: shown(url),
-            reason: "its scheme is not https, http or file".to_owned(),
-            hint: Some("use an https:// URL".to_owned()),
+            reason: "its scheme is not https, http, ssh or file".to_owned(),
+            hint: Some("use an https:// or ssh:// URL".to_owned()),
         }),
     }
 }
@@ -63,6 +82,44 @@ pub(crate) fn parse_http(url: &str) -> Result<Url, StoreError> {
     let path = parsed.path().trim_end_matches('/').to_owned();
     parsed.set_path(&path);
     Ok(parsed)
+}
+
+/// Reads an `ssh://` URL. The user in it is no secret; a password would be.
+fn parse_ssh(url: &str) -> Result<SshPlace, StoreError> {
+    let parsed = Url::parse(url).map_err(|err| malformed(url, err.to_string()))?;
+    if parsed.password().is_some() {
+        return Err(malformed(
+            url,
+            "it carries a password; put a key into a Secret and name it in spec.secretRef",
+        ));
+    }
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(malformed(url, "it has a query or a fragment"));
+    }
+    let decode = |text: &str| {
+        percent_encoding::percent_decode_str(text)
+            .decode_utf8()
+            .ok()
+            .filter(|text| !text.contains(char::is_control))
+            .map(String::from)
+            .ok_or_else(|| malformed(url, "it is not UTF-8, or has a control character"))
+    };
+    let user = match decode(parsed.username())? {
+        user if user.is_empty() => SSH_USER.to_owned(),
+        user => user,
+    };
+    let host = parsed.host_str().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
+    if host.is_empty() || host.starts_with('-') || host.contains('%') {
+        return Err(malformed(url, "it names no host"));
+    }
+    let path = decode(parsed.path())?.trim_end_matches('/').to_owned();
+    if path.is_empty() {
+        return Err(malformed(url, "it names no repository"));
+    }
+    // As Git has it: a path from somebody's home starts with the tilde.
+    let path = path.strip_prefix('/').filter(|path| path.starts_with('~')).unwrap_or(&path);
+    let port = parsed.port().unwrap_or(SSH_PORT);
+    Ok(SshPlace { user, host, port, path: path.to_owned() })
 }
 
 /// The URL as messages may show it: no credentials, no query, no control characters, not endless.
@@ -116,7 +173,11 @@ fn split_scheme(url: &str) -> Result<(String, &str), StoreError> {
         });
     }
     // `git@host:path`, as scp has it.
-    Err(StoreError::Unsupported { what: "Git over ssh".to_owned() })
+    Err(StoreError::NotAllowed {
+        url: shown(url),
+        reason: "it is no URL".to_owned(),
+        hint: Some("write it as ssh://git@host/path".to_owned()),
+    })
 }
 
 /// Git reads `word::anything` as a program to run.
@@ -176,6 +237,14 @@ https://git.example.org/a b
 https://git.example.org/a'b
 git@git.example.org:team/app.git
 ssh://git@git.example.org/app
+ssh://Git.Example.org:2222/team/app.git/
+ssh://ann@[::1]:22/~ann/app
+ssh://git.example.org/it%27s
+ssh://git.example.org/a%0ab
+ssh://git.example.org
+ssh://git:hunter2@git.example.org/app
+ssh://git@git.example.org/app?hunter2
+git+ssh://git.example.org/app
 ssh://-oProxyCommand=evil/app
 git://git.example.org/app
 https://";
@@ -183,6 +252,9 @@ https://";
             .lines()
             .map(|url| match parse(url) {
                 Ok(Place::Http(url)) => format!("http {url}"),
+                Ok(Place::Ssh(SshPlace { user, host, port, path })) => {
+                    format!("ssh {user} at {host} {port}: {path}")
+                }
                 Ok(Place::File(path)) => format!("file {}", path.display()),
                 Err(err) => match err.hint() {
                     Some(hint) => format!("{err} [{hint}]"),
@@ -213,10 +285,18 @@ https://";
             URL "https://git.example.org/app" is malformed: invalid port number
             URL "https://git.example.org/a b" is malformed: it has a space, a quote, a backslash or a control character
             URL "https://git.example.org/a'b" is malformed: it has a space, a quote, a backslash or a control character
-            Git over ssh is not supported yet
-            Git over ssh is not supported yet
-            Git over ssh is not supported yet
-            git://git.example.org/app is not allowed: its scheme is not https, http or file [use an https:// URL]
+            git.example.org:team/app.git is not allowed: it is no URL [write it as ssh://git@host/path]
+            ssh git at git.example.org 22: /app
+            ssh git at git.example.org 2222: /team/app.git
+            ssh ann at ::1 22: ~ann/app
+            ssh git at git.example.org 22: /it's
+            URL "ssh://git.example.org/a%0ab" is malformed: it is not UTF-8, or has a control character
+            URL "ssh://git.example.org" is malformed: it names no repository
+            URL "ssh://git.example.org/app" is malformed: it carries a password; put a key into a Secret and name it in spec.secretRef
+            URL "ssh://git.example.org/app" is malformed: it has a query or a fragment
+            git+ssh://git.example.org/app is not allowed: its scheme is not https, http, ssh or file [use an https:// or ssh:// URL]
+            URL "ssh://-oProxyCommand=evil/app" is malformed: it names no host
+            git://git.example.org/app is not allowed: its scheme is not https, http, ssh or file [use an https:// or ssh:// URL]
             URL "https://" is malformed: empty host"#]].assert_eq(&out);
     }
 

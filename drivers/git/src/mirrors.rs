@@ -91,6 +91,9 @@ fn key(salt: &[u8], location: &Location) -> String {
             ("basic", username.as_str(), password.expose(reason).as_str())
         }
         Credentials::Bearer(token) => ("bearer", "", token.expose(reason).as_str()),
+        Credentials::Ssh(identity) => {
+            ("ssh", identity.known_hosts.as_str(), identity.key.expose(reason).as_str())
+        }
     };
     let ca = location.ca.as_deref().unwrap_or_default();
     let parts = [

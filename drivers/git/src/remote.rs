@@ -1,4 +1,4 @@
-//! Answers the four questions for a repository behind HTTP.
+//! Answers the four questions for a repository on another machine.
 //!
 //! In: references and ids. Out: names, pointers, content and ancestry. What was fetched stays in
 //! the mirror; the server is asked for what is missing only.
@@ -9,16 +9,17 @@ use std::time::Duration;
 use fixpoint_base::Limits;
 use fixpoint_source::{Ancestry, Content, Name, Pointer, Reference, Selection, Store, StoreError};
 use gix_hash::ObjectId;
-use reqwest::Url;
-use reqwest::header::HeaderValue;
 
+use crate::conversation::Conversation;
 use crate::history::{Facts, relate};
-use crate::http::{Http, Session};
+use crate::http::{self, HttpAccess};
+use crate::location::SshPlace;
 use crate::meter::Meter;
 use crate::mirror::{Mirror, Shelf};
 use crate::names;
 use crate::objects::Objects;
 use crate::protocol::{self, Capabilities, Fault, MAX_NAMES, Want};
+use crate::ssh::{self, Keys, Ssh};
 use crate::{classic, content};
 
 /// How far the history is looked back, step by step.
@@ -31,20 +32,35 @@ const MAX_COMMITS: usize = 100_000;
 /// few hundred bytes per commit; the others send the files too.
 const MAX_ANCESTRY_BYTES: u64 = 64 * 1024 * 1024;
 
-/// A repository behind HTTP.
+/// A repository on another machine.
 pub(crate) struct Remote {
-    pub(crate) url: Url,
-    pub(crate) authorization: Option<HeaderValue>,
-    pub(crate) ca: Option<Vec<u8>>,
+    /// As messages show it.
+    pub(crate) url: String,
+    pub(crate) way: Way,
+    pub(crate) agent: Arc<str>,
     pub(crate) timeout: Duration,
-    pub(crate) http: Arc<Http>,
     pub(crate) mirror: Arc<Mutex<Mirror>>,
     pub(crate) limits: Arc<Limits>,
 }
 
+/// How to get there.
+pub(crate) enum Way {
+    /// By HTTP.
+    Http(HttpAccess),
+    /// By ssh.
+    Ssh {
+        /// What is behind all connections.
+        ssh: Arc<Ssh>,
+        /// Where.
+        place: SshPlace,
+        /// Who we are.
+        keys: Keys,
+    },
+}
+
 /// A conversation whose server has said what it can do.
 struct Talk<'a> {
-    session: Session<'a>,
+    session: Box<dyn Conversation + 'a>,
     can: Capabilities,
     meter: &'a Meter,
     limits: &'a Limits,
@@ -67,7 +83,7 @@ impl Store for Remote {
             return names::choose(reference, &[])
                 .ok_or_else(|| no_such_name(&meter, reference, &[]));
         }
-        let talk = self.talk(&meter)?;
+        let mut talk = self.talk(&meter)?;
         let listed = talk.names(&names::prefix(reference))?;
         if let Some(pointer) = names::choose(reference, &listed) {
             return Ok(pointer);
@@ -82,7 +98,7 @@ impl Store for Remote {
         self.with_mirror(&meter, |mirror| {
             if !mirror.content.has(&commit) {
                 mirror.content.make_room().map_err(|err| meter.local(err))?;
-                let talk = self.talk(&meter)?;
+                let mut talk = self.talk(&meter)?;
                 talk.fetch(&mut mirror.content, &[commit], 1, false).map_err(|err| match err {
                     Refused::Missing => StoreError::NoSuchName {
                         wanted: format!("commit {commit}"),
@@ -107,20 +123,17 @@ impl Store for Remote {
 
 impl Remote {
     fn meter(&self, bytes: u64) -> Meter {
-        Meter::start(self.url.as_str(), self.timeout, bytes)
+        Meter::start(&self.url, self.timeout, bytes)
     }
 
     fn talk<'a>(&'a self, meter: &'a Meter) -> Result<Talk<'a>, StoreError> {
-        let mut session = Session::new(
-            &self.http,
-            meter,
-            &self.url,
-            self.authorization.as_ref(),
-            self.ca.as_deref(),
-        );
+        let mut session: Box<dyn Conversation + 'a> = match &self.way {
+            Way::Http(access) => Box::new(http::Session::new(access, meter)),
+            Way::Ssh { ssh, place, keys } => Box::new(ssh::Session::new(ssh, meter, place, keys)),
+        };
         let body = session.discover()?;
         let can = protocol::read_capabilities(body).map_err(|fault| explain(meter, fault))?;
-        Ok(Talk { session, can, meter, limits: &self.limits, agent: self.http.user_agent() })
+        Ok(Talk { session, can, meter, limits: &self.limits, agent: &self.agent })
     }
 
     /// Works on the mirror, alone; a mirror that turns out broken is fetched anew, once.
@@ -153,7 +166,7 @@ impl Remote {
         branch: &str,
     ) -> Result<(), StoreError> {
         let wanted = Reference::Branch(branch.to_owned());
-        let talk = self.talk(meter)?;
+        let mut talk = self.talk(meter)?;
         let listed = talk.names(&names::prefix(&wanted))?;
         let Some(tip) = names::choose(&wanted, &listed) else {
             let known = talk.names(names::neighbours(&wanted))?;
@@ -185,7 +198,7 @@ impl Remote {
         if found != Ancestry::Unknown {
             return Ok(found);
         }
-        let talk = self.talk(meter)?;
+        let mut talk = self.talk(meter)?;
         let mut wanted = vec![new, old];
         for (step, depth) in DEPTHS.into_iter().enumerate() {
             let commits_only = talk.can.filter;
@@ -268,7 +281,7 @@ impl From<StoreError> for Refused {
 }
 
 impl Talk<'_> {
-    fn names(&self, prefix: &str) -> Result<Vec<Name>, StoreError> {
+    fn names(&mut self, prefix: &str) -> Result<Vec<Name>, StoreError> {
         if let Some(names) = &self.can.names {
             return Ok(names
                 .iter()
@@ -281,7 +294,7 @@ impl Talk<'_> {
     }
 
     fn fetch(
-        &self,
+        &mut self,
         shelf: &mut Shelf,
         ids: &[ObjectId],
         depth: u32,
@@ -311,7 +324,7 @@ fn is_missing(reason: &str) -> bool {
     reason.contains("not our ref") || (reason.contains("want ") && reason.contains("not valid"))
 }
 
-fn explain(meter: &Meter, fault: Fault) -> StoreError {
+pub(crate) fn explain(meter: &Meter, fault: Fault) -> StoreError {
     match fault {
         Fault::Io(err) => meter.reason(&err),
         Fault::Said(reason) => meter.unreachable(format!("the server says: {reason}")),

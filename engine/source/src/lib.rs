@@ -11,8 +11,8 @@ pub mod verdict;
 pub use ignore::{IgnoreProblem, Sieve, SieveBuilder};
 pub use selection::{Selection, SelectionProblem};
 pub use store::{
-    Ancestry, Content, Credentials, Location, Name, NameClass, Pointer, Reference, Store,
-    StoreError, Stores,
+    Ancestry, Content, Credentials, Location, Name, NameClass, Pointer, Reference, SshIdentity,
+    Store, StoreError, Stores,
 };
 pub use tree::{File, Tree, TreeBuilder, TreeProblem};
 pub use verdict::{

@@ -39,6 +39,19 @@ pub enum Credentials {
     },
     /// An HTTP bearer token.
     Bearer(Secret<String>),
+    /// An ssh key, and the host keys of the servers that it may be shown to.
+    Ssh(SshIdentity),
+}
+
+/// Who we are to an ssh server, and how it proves who it is.
+#[derive(Debug)]
+pub struct SshIdentity {
+    /// Private key as a file of OpenSSH or in PEM.
+    pub key: Secret<String>,
+    /// What opens the private key.
+    pub passphrase: Option<Secret<String>>,
+    /// Host keys in the form of OpenSSH's `known_hosts`; no other is ever believed.
+    pub known_hosts: String,
 }
 
 /// Which version is wanted, in Flux's order of precedence: commit, name, semver, tag, branch.
@@ -229,6 +242,26 @@ pub enum StoreError {
         /// The store.
         url: String,
     },
+    /// The credentials are of no use there, and were not sent.
+    #[error("the credentials for {url} cannot be used: {reason}")]
+    Credentials {
+        /// The store.
+        url: String,
+        /// What is wrong with them; never a part of them.
+        reason: String,
+        /// What would mend it.
+        hint: Option<String>,
+    },
+    /// Who answers is not who was declared, so nothing was sent.
+    #[error("{url} is not trusted: {reason}")]
+    Untrusted {
+        /// The store.
+        url: String,
+        /// What does not fit.
+        reason: String,
+        /// What would make it trusted.
+        hint: Option<String>,
+    },
     /// There is no repository there.
     #[error("there is no repository at {url}")]
     NotFound {
@@ -300,10 +333,12 @@ impl Classified for StoreError {
             Self::Url { .. }
             | Self::Reference { .. }
             | Self::NoSuchName { .. }
-            | Self::NoSuchFolder { .. } => Class::User,
+            | Self::NoSuchFolder { .. }
+            | Self::Credentials { .. } => Class::User,
             Self::NotAllowed { .. }
             | Self::Unsupported { .. }
             | Self::Unauthorised { .. }
+            | Self::Untrusted { .. }
             | Self::Limit { .. } => Class::Refused,
             Self::Unreachable { .. }
             | Self::Timeout { .. }
@@ -317,7 +352,9 @@ impl Classified for StoreError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NotAllowed { hint, .. } => hint.clone(),
+            Self::NotAllowed { hint, .. }
+            | Self::Credentials { hint, .. }
+            | Self::Untrusted { hint, .. } => hint.clone(),
             Self::NoSuchName { known, .. } if !known.is_empty() => {
                 Some(format!("there are: {}", known.join(", ")))
             }

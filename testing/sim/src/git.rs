@@ -280,6 +280,8 @@ impl Opened {
             Credentials::Anonymous => None,
             Credentials::Basic { password, .. } => Some(expose(password)),
             Credentials::Bearer(token) => Some(expose(token)),
+            // The simulation has no ssh servers.
+            Credentials::Ssh(_) => None,
         }
     }
 

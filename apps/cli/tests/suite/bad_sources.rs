@@ -2,10 +2,10 @@
 //! to do, the last good state stays live, nothing is pruned, and the neighbour goes on.
 
 use expect_test::{Expect, expect};
-use fixpoint_fixture::{Access, HttpBackend, Repo, free_port};
+use fixpoint_fixture::{Access, HttpBackend, Repo, SshServer, free_port};
 use serde_json::json;
 
-use crate::harness::{Home, Scene, config_map, delivery, message, ready, source};
+use crate::harness::{Home, Scene, condition, config_map, delivery, message, ready, source};
 
 /// Points the source elsewhere, and expects that it is refused with these words.
 #[track_caller]
@@ -14,9 +14,7 @@ fn check_url(scene: &Scene, url: &str, expected: &Expect) {
     let object = scene.engine.api().wait("GitRepository", "shop", "refuse", |object| {
         ready(object) == "False"
             && object["metadata"]["generation"]
-                == *crate::harness::condition(object, "Ready")
-                    .get("observedGeneration")
-                    .unwrap_or(&json!(null))
+                == *condition(object, "Ready").get("observedGeneration").unwrap_or(&json!(null))
     });
     expected.assert_eq(&scene.plain(message(&object)));
     let why = scene.home.run_for(2, &["why", "source/shop"]);
@@ -186,6 +184,46 @@ fn servers_that_cannot_prove_who_they_are() {
     assert!(server.requests().is_empty(), "nothing was asked of a server without a name");
     api.apply(&with_secret(&url));
     scene.mends();
+}
+
+#[test]
+fn ssh_servers_that_are_not_known_or_have_changed() {
+    let scene = Scene::new();
+    let server = SshServer::start();
+    let api = scene.engine.api();
+    let url = server.url(scene.shop.path());
+    let key = server.key().private();
+    let secret = |data: serde_json::Value| {
+        api.apply(
+            &json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git"},
+                "stringData": data})
+            .to_string(),
+        );
+        api.hurry("GitRepository", "shop");
+    };
+    api.apply(&format!("{}  secretRef:\n    name: git\n", source("shop", &url)));
+    scene.refused("GitRepository", "shop", "Secret git does not exist");
+    secret(json!({"username": "ann", "password": "right"}));
+    scene.refused("GitRepository", "shop", "neither identity nor known_hosts");
+    secret(json!({"identity": key}));
+    scene.refused("GitRepository", "shop", "the Secret has no known_hosts");
+    secret(json!({"identity": key, "known_hosts": "elsewhere ssh-ed25519 AAAAC3NzaC1lZDI1NTE5"}));
+    let text = scene.refused("GitRepository", "shop", "is not trusted");
+    assert!(text.contains(&server.host_key().fingerprint()), "{text}");
+    scene.last_good_stays();
+    let known = server.known_hosts();
+    secret(json!({"identity": key, "known_hosts": known}));
+    scene.mends();
+
+    server.change_host_key();
+    api.hurry("GitRepository", "shop");
+    let text = scene.refused("GitRepository", "shop", "its host key has changed");
+    assert!(!text.contains(&key), "{text}");
+    let object = api.get("GitRepository", "shop").unwrap();
+    assert_eq!(condition(&object, "Ready")["reason"], "AuthenticationFailed", "{object:#}");
+    let known = server.known_hosts();
+    secret(json!({"identity": key, "known_hosts": known}));
+    scene.neighbour_goes_on();
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fixpoint_base::{Classified as _, Limits};
+use fixpoint_base::{Classified as _, Limits, Secret};
 use fixpoint_driver_git::{Git, GitOptions};
-use fixpoint_fixture::{HttpBackend, Repo};
+use fixpoint_fixture::{HttpBackend, Repo, SshKey, SshServer};
 use fixpoint_source::{
-    Ancestry, Content, Credentials, Location, Pointer, Reference, Selection, Store, StoreError,
-    Stores,
+    Ancestry, Content, Credentials, Location, Pointer, Reference, Selection, SshIdentity, Store,
+    StoreError, Stores,
 };
 
 /// How the repository is reached.
@@ -22,13 +22,19 @@ pub enum Via {
     HttpFilter,
     /// `http://`, from a server from before protocol version 2.
     HttpOld,
+    /// `ssh://`.
+    Ssh,
+    /// `ssh://`, from a server that hears of no protocol version.
+    SshOld,
 }
 
-pub const ALL: [Via; 4] = [Via::File, Via::Http, Via::HttpFilter, Via::HttpOld];
+pub const ALL: [Via; 6] =
+    [Via::File, Via::Http, Via::HttpFilter, Via::HttpOld, Via::Ssh, Via::SshOld];
 
 pub struct World {
     pub repo: Repo,
     pub server: HttpBackend,
+    pub ssh: SshServer,
     pub git: Git,
     pub dir: tempfile::TempDir,
     pub via: Via,
@@ -42,8 +48,13 @@ impl World {
     pub fn with_limits(via: Via, limits: Limits) -> Self {
         let repo = Repo::new();
         let server = HttpBackend::start(repo.root());
+        let ssh = SshServer::start();
         match via {
-            Via::File | Via::Http => {}
+            Via::File | Via::Http | Via::Ssh => {}
+            Via::SshOld => {
+                ssh.grow_old();
+                ssh.set("uploadpack.allowAnySHA1InWant", "true");
+            }
             Via::HttpFilter => server.set("uploadpack.allowFilter", "true"),
             Via::HttpOld => {
                 server.grow_old();
@@ -52,7 +63,7 @@ impl World {
         }
         let dir = tempfile::tempdir().unwrap();
         let git = driver(dir.path().join("mirrors"), limits, vec![repo.root().to_owned()]);
-        Self { repo, server, git, dir, via }
+        Self { repo, server, ssh, git, dir, via }
     }
 
     /// The same, as a new process would see it.
@@ -65,11 +76,20 @@ impl World {
         match self.via {
             Via::File => self.repo.url(),
             Via::Http | Via::HttpFilter | Via::HttpOld => self.server.url("repo"),
+            Via::Ssh | Via::SshOld => self.ssh.url(self.repo.path()),
         }
     }
 
+    pub fn location(&self) -> Location {
+        let credentials = match self.via {
+            Via::Ssh | Via::SshOld => identity(self.ssh.key(), &self.ssh.known_hosts()),
+            _ => Credentials::Anonymous,
+        };
+        Location { credentials, ..location(&self.url()) }
+    }
+
     pub fn store(&self) -> Box<dyn Store> {
-        self.git.open(location(&self.url())).unwrap()
+        self.git.open(self.location()).unwrap()
     }
 
     pub fn pointer(&self, reference: &Reference) -> Result<Pointer, StoreError> {
@@ -116,6 +136,15 @@ pub fn location(url: &str) -> Location {
         ca: None,
         timeout: Duration::from_secs(60),
     }
+}
+
+/// What a Secret for an ssh server holds.
+pub fn identity(key: &SshKey, known_hosts: &str) -> Credentials {
+    Credentials::Ssh(SshIdentity {
+        key: Secret::new(key.private()),
+        passphrase: None,
+        known_hosts: known_hosts.to_owned(),
+    })
 }
 
 pub fn branch(name: &str) -> Reference {

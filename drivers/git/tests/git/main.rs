@@ -1,4 +1,5 @@
-//! The driver against real repositories, in folders and behind a real `git http-backend`.
+//! The driver against real repositories, in folders and behind a real `git http-backend`
+//! and a real `git upload-pack`.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be set up has failed the test")]
 
@@ -7,3 +8,4 @@ mod history;
 mod http;
 mod reading;
 mod selecting;
+mod ssh;

@@ -2,9 +2,15 @@
 
 use fixpoint_api_types::GitRepositorySpec;
 use fixpoint_base::Secret;
-use fixpoint_source::Credentials;
+use fixpoint_source::{Credentials, SshIdentity};
 use k8s_openapi::api::core::v1::Secret as SecretObject;
 use kube::api::Api;
+
+/// What a Secret for `https://` may hold.
+const HTTP: &str = "bearerToken nor username and password, nor ca.crt";
+
+/// What a Secret for `ssh://` must hold.
+const SSH: &str = "identity nor known_hosts, which an ssh:// URL needs";
 
 /// Why the Secret cannot be used. Never carries a value.
 #[derive(Debug, thiserror::Error)]
@@ -13,10 +19,12 @@ pub enum CredentialsError {
     #[error("Secret {0} does not exist")]
     Missing(String),
     /// It holds nothing that fits.
-    #[error("Secret {name} has neither bearerToken nor username and password, nor ca.crt")]
+    #[error("Secret {name} has neither {wanted}")]
     Empty {
         /// The Secret.
         name: String,
+        /// The keys that would fit.
+        wanted: &'static str,
     },
     /// One of its values is not text.
     #[error("value {key} of Secret {name} is not UTF-8 text")]
@@ -72,13 +80,24 @@ pub async fn read(
             Err(_) => Err(CredentialsError::NotText { name: name.clone(), key }),
         },
     };
+    if spec.url.starts_with("ssh://") {
+        let Some(key) = text("identity")? else {
+            return Err(CredentialsError::Empty { name, wanted: SSH });
+        };
+        let identity = SshIdentity {
+            key: Secret::new(key),
+            passphrase: text("password")?.map(Secret::new),
+            known_hosts: text("known_hosts")?.unwrap_or_default(),
+        };
+        return Ok((Credentials::Ssh(identity), None));
+    }
     let credentials = match (text("bearerToken")?, text("username")?, text("password")?) {
         (Some(token), _, _) => Credentials::Bearer(Secret::new(token)),
         (None, Some(username), Some(password)) => {
             Credentials::Basic { username, password: Secret::new(password) }
         }
         (None, _, _) if ca.is_some() => Credentials::Anonymous,
-        (None, _, _) => return Err(CredentialsError::Empty { name }),
+        (None, _, _) => return Err(CredentialsError::Empty { name, wanted: HTTP }),
     };
     Ok((credentials, ca))
 }

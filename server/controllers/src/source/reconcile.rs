@@ -347,7 +347,9 @@ impl Run<'_> {
         }
         self.tell(StageName::Fetched, &message, took, false);
         let reason = match err {
-            StoreError::Unauthorised { .. } => reasons::AUTHENTICATION_FAILED,
+            StoreError::Unauthorised { .. }
+            | StoreError::Credentials { .. }
+            | StoreError::Untrusted { .. } => reasons::AUTHENTICATION_FAILED,
             StoreError::Url { .. } | StoreError::NotAllowed { .. } => reasons::URL_INVALID,
             _ => reasons::GIT_OPERATION_FAILED,
         };
