@@ -23,6 +23,10 @@ pub struct Connection {
     /// [default: $XDG_STATE_HOME/fixpoint or ~/.local/state/fixpoint]
     #[arg(long, global = true, value_name = "DIR", help_heading = "Connection")]
     pub data_dir: Option<PathBuf>,
+    /// Where to reach the API of an engine in a cluster, such as a forwarded port; its certificate
+    /// is checked all the same [default: where it says it is]
+    #[arg(long, global = true, value_name = "HOST:PORT", help_heading = "Connection")]
+    pub engine: Option<String>,
 }
 
 impl Connection {
@@ -42,7 +46,21 @@ impl Connection {
 
     /// Connects to the engine; never looks at `~/.kube/config`.
     pub async fn client(&self) -> Result<Client> {
-        let file = self.kubeconfig_file()?;
+        self.connect(self.kubeconfig_file()?).await
+    }
+
+    /// Connects to a cluster that was named, with `--kubeconfig` or `$KUBECONFIG`.
+    pub async fn named_client(&self) -> Result<Client> {
+        let file = self.named_file().ok_or_else(|| {
+            advice(
+                "no cluster is named",
+                "name a kubeconfig with --kubeconfig or $KUBECONFIG; ~/.kube/config is not read",
+            )
+        })?;
+        self.connect(file).await
+    }
+
+    async fn connect(&self, file: PathBuf) -> Result<Client> {
         let kubeconfig = Kubeconfig::read_from(&file)
             .with_context(|| format!("could not read kubeconfig {}", file.display()))?;
         let options = KubeConfigOptions { context: self.context.clone(), ..Default::default() };
@@ -55,15 +73,18 @@ impl Connection {
         let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
         let kube = kube::Client::try_from(config)
             .with_context(|| format!("kubeconfig {} cannot be used", file.display()))?;
-        Ok(Client { kube, namespace, server })
+        Ok(Client { kube, namespace, server, engine: self.engine.clone() })
+    }
+
+    fn named_file(&self) -> Option<PathBuf> {
+        let from_environment =
+            || std::env::var_os("KUBECONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+        self.kubeconfig.clone().or_else(from_environment)
     }
 
     fn kubeconfig_file(&self) -> Result<PathBuf> {
-        if let Some(file) = &self.kubeconfig {
-            return Ok(file.clone());
-        }
-        if let Some(file) = std::env::var_os("KUBECONFIG").filter(|file| !file.is_empty()) {
-            return Ok(file.into());
+        if let Some(file) = self.named_file() {
+            return Ok(file);
         }
         let file = self.data_dir()?.join("kubeconfig");
         if !file.exists() {
@@ -84,16 +105,11 @@ pub struct Client {
     pub namespace: String,
     /// Where the engine is.
     pub server: String,
+    /// Where the API of an engine in a cluster is reached, if not where it says it is.
+    pub engine: Option<String>,
 }
 
 impl Client {
-    /// Reads from the engine's own API.
-    pub async fn engine(&self, path: &str) -> Result<serde_json::Value> {
-        let request = http::Request::get(path).body(Vec::new())?;
-        let text = self.kube.request_text(request).await.map_err(|err| self.explain(err))?;
-        serde_json::from_str(&text).context("the engine's answer is not JSON")
-    }
-
     /// Says in one sentence what a failed request means.
     pub fn explain(&self, err: kube::Error) -> anyhow::Error {
         match err {
@@ -113,7 +129,9 @@ impl Client {
 }
 
 /// What lies at the bottom of an error: the layers above it only say that something failed.
-fn root<'a>(err: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+pub fn root<'a>(
+    err: &'a (dyn std::error::Error + 'static),
+) -> &'a (dyn std::error::Error + 'static) {
     let mut root = err;
     while let Some(source) = root.source() {
         root = source;

@@ -8,14 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use fixpoint_apiserver::{ApiServer, Mount, MountRequest, Options, User, pki::Pki, system_clock};
 use fixpoint_base::Limits;
-use fixpoint_controllers::{Engine, Home, Parts, Stages};
+use fixpoint_controllers::{Engine, Fence, Home, Parts, Proof, Stages};
 use fixpoint_driver_git::{Git, GitOptions};
 use fixpoint_driver_kube::Dialer;
-use fixpoint_driver_store::{Artifacts, Ledger};
+use fixpoint_driver_store::Artifacts;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::past::{self, canonical, make_private};
 use crate::report::advice;
 
 /// What a standalone engine is started with.
@@ -85,6 +86,7 @@ pub async fn start(settings: Settings) -> Result<Running> {
     let listener = bind(settings.listen).await?;
     let address = listener.local_addr()?;
     make_private(&settings.data_dir)?;
+    past::must_be_standalone(&settings.data_dir)?;
 
     let metrics = fixpoint_controllers::Metrics::default();
     let shown = metrics.clone();
@@ -96,16 +98,9 @@ pub async fn start(settings: Settings) -> Result<Running> {
     .await
     .with_context(|| format!("could not start on {}", settings.data_dir.display()))?;
 
-    let delivered = delivered(&server).await?;
-    let dir = &settings.data_dir;
-    if !delivered.is_empty() && !dir.join("ledger").is_dir() {
-        return Err(lost(dir, "is gone"));
-    }
-    warn_of_changes(dir).await;
-    let ledger = Ledger::open(dir)
-        .await
-        .with_context(|| format!("could not open the ledger in {}", dir.display()))?;
-    must_know(&ledger, &delivered, dir)?;
+    let client = kube::Client::new(server.service(User::engine()), "default");
+    let delivered = past::delivered(&client, |_| true).await?;
+    let ledger = past::open_ledger(&settings.data_dir, &delivered).await?;
 
     let artifacts = Artifacts::open(&settings.data_dir.join("artifacts"))
         .context("could not open the artifacts")?;
@@ -117,7 +112,7 @@ pub async fn start(settings: Settings) -> Result<Running> {
         user_agent: concat!("fixpoint/", env!("CARGO_PKG_VERSION")).to_owned(),
     });
     let engine = Engine::new(Parts {
-        client: kube::Client::new(server.service(User::engine()), "default"),
+        client,
         home: Home::InProcess,
         clusters: Arc::new(Dialer { allow_loopback: true }),
         stores: Arc::new(stores),
@@ -128,6 +123,8 @@ pub async fn start(settings: Settings) -> Result<Running> {
         artifact_url: format!("https://{address}/artifacts"),
         local_folders: canonical(&settings.allow_file_sources)?,
         metrics,
+        fence: Fence::none(),
+        proof: Proof::of_the_server(),
     })
     .context("could not read the ledger")?;
 
@@ -186,103 +183,6 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     })
 }
 
-/// The sources that were delivered, each with its commit, as the stored state has them.
-async fn delivered(server: &ApiServer) -> Result<Vec<(String, String)>> {
-    let client = kube::Client::new(server.service(User::engine()), "default");
-    // Untyped: one source that cannot be read must not keep the engine from starting.
-    let resource = crate::commands::kind::Kind::GitRepository.resource();
-    let sources: kube::Api<kube::api::DynamicObject> = kube::Api::all_with(client, &resource);
-    let found = sources.list(&Default::default()).await.map_err(crate::client::plain)?;
-    let mut delivered = Vec::new();
-    for source in found.items {
-        let revision = source.data["status"]["artifact"]["revision"].as_str().unwrap_or_default();
-        if let (Some((_, commit)), Some(namespace), Some(name)) =
-            (revision.rsplit_once("sha1:"), source.metadata.namespace, source.metadata.name)
-        {
-            delivered.push((format!("GitRepository/{namespace}/{name}"), commit.to_owned()));
-        }
-    }
-    Ok(delivered)
-}
-
-/// Sources that were delivered have their history in the ledger, written before their status was.
-/// A ledger that does not know them is gone, or an older copy: on it a rewritten branch would be
-/// taken for an honest one, so the engine does not go on from there by itself.
-fn must_know(ledger: &Ledger, delivered: &[(String, String)], dir: &Path) -> Result<()> {
-    if delivered.is_empty() {
-        return Ok(());
-    }
-    if ledger.size() == 0 {
-        return Err(lost(dir, "is empty"));
-    }
-    let replay = ledger.replay().context("could not read the ledger")?;
-    for (subject, commit) in delivered {
-        let known = replay.sources.get(subject).is_some_and(|source| {
-            source.admitted.keys().any(|(_, _, admitted)| admitted == commit)
-        });
-        if !known {
-            let short: String = commit.chars().take(8).collect();
-            let what = format!("is older than the state: it does not know {short} of {subject}");
-            return Err(lost(dir, &what));
-        }
-    }
-    Ok(())
-}
-
-fn lost(dir: &Path, what: &str) -> anyhow::Error {
-    advice(
-        format!("the ledger in {} {what}", dir.display()),
-        "put the newest ledger, blobs and keys folders back in place; to begin anew and trust \
-         every source as it is now, start with another data directory",
-    )
-}
-
-/// Bytes of a ledger that is verified whole at each start; a longer one takes longer than a start
-/// should, and is verified by `fixpoint ledger verify`.
-const VERIFIED_AT_START: u64 = 8 * 1024 * 1024;
-
-/// Verifies the ledger as it lies there, before anything is written to it: what is opened next
-/// mends files from the tail, and a change that it mends must not go unsaid.
-async fn warn_of_changes(dir: &Path) {
-    let dir = dir.to_owned();
-    let verified = tokio::task::spawn_blocking(move || {
-        let small = dir.join("ledger").is_dir() && size_of(&dir.join("ledger")) < VERIFIED_AT_START;
-        small.then(|| fixpoint_driver_store::ledger::verify(&dir, None))
-    });
-    // A ledger that cannot be read at all is an error of the opening that follows.
-    if let Ok(Some(Ok(report))) = verified.await
-        && let Some(problem) = report.problems.first()
-    {
-        tracing::error!(
-            problem,
-            more = report.problems.len() - 1,
-            "the ledger was changed from outside while the engine was down"
-        );
-    }
-}
-
-fn size_of(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(found) if found.is_dir() => size_of(&entry.path()),
-            Ok(found) => found.len(),
-            Err(_) => 0,
-        })
-        .sum()
-}
-
-fn canonical(folders: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    folders
-        .iter()
-        .map(|folder| {
-            folder.canonicalize().with_context(|| {
-                format!("could not open the folder {} of --allow-file-sources", folder.display())
-            })
-        })
-        .collect()
-}
-
 /// The engine's own API, beside the Kubernetes one and behind the same authentication.
 fn mounts(engine: &Engine) -> Vec<Mount> {
     ["/fixpoint/v1/", "/artifacts/"]
@@ -301,16 +201,6 @@ fn mounts(engine: &Engine) -> Vec<Mount> {
             }
         })
         .collect()
-}
-
-/// Makes a folder that only its owner may read.
-pub fn make_private(dir: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .with_context(|| format!("could not make the data directory {}", dir.display()))
 }
 
 /// Writes a file that only its owner may read; whoever reads it sees the old or the new one.

@@ -2,8 +2,11 @@
 
 mod client;
 mod commands;
+mod controller;
 mod engine;
 mod output;
+mod past;
+mod reach;
 mod report;
 
 use clap::Parser;

@@ -65,6 +65,15 @@ fn hint(err: &(dyn Error + 'static)) -> Option<String> {
     if let Some(err) = err.downcast_ref::<fixpoint_apiserver::OpenError>() {
         return err.hint();
     }
+    if let Some(err) = err.downcast_ref::<fixpoint_cluster::ConnectError>() {
+        return err.hint();
+    }
+    if let Some(err) = err.downcast_ref::<fixpoint_cluster::installed::NotInstalled>() {
+        return err.hint();
+    }
+    if let Some(err) = err.downcast_ref::<fixpoint_cluster::pin::PinError>() {
+        return err.hint();
+    }
     if let Some(err) = err.downcast_ref::<fixpoint_render::RenderError>() {
         return err.hint();
     }

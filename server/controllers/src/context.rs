@@ -14,8 +14,10 @@ use serde_json::Value;
 
 use crate::delivery::{Memories, Wanted};
 use crate::events::{self, Severity};
+use crate::fence::Fence;
 use crate::looper::Named;
 use crate::metrics::Metrics;
+use crate::proof::Proof;
 use crate::record::Record;
 use crate::stage::Stages;
 use crate::targets::Targets;
@@ -52,6 +54,10 @@ pub struct Context {
     pub local_folders: Vec<PathBuf>,
     /// Counts.
     pub metrics: Metrics,
+    /// Whether this engine may act.
+    pub fence: Fence,
+    /// Whether acknowledgements are proven.
+    pub proof: Proof,
     /// What is remembered of deliveries.
     pub memories: Memories,
     /// What deliveries want.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fixpoint_base::{Limits, Secret};
 use fixpoint_driver_store::{Artifacts, Ledger, LedgerError};
@@ -10,8 +11,10 @@ use futures::FutureExt as _;
 
 use crate::context::{Clock, Context, Tally};
 use crate::delivery::{Memories, Wanted};
-use crate::looper::{self, Looper, Named, Waker};
+use crate::fence::{Fence, NotLeading};
+use crate::looper::{self, Looper, Named, Next, Waker};
 use crate::metrics::Metrics;
+use crate::proof::Proof;
 use crate::record::Record;
 use crate::routes::Routes;
 use crate::stage::Stages;
@@ -43,6 +46,10 @@ pub struct Parts {
     pub local_folders: Vec<PathBuf>,
     /// Counts.
     pub metrics: Metrics,
+    /// Whether this engine may act, where it is one of several.
+    pub fence: Fence,
+    /// Whether it is proven who acknowledged.
+    pub proof: Proof,
 }
 
 /// Runs at once for each kind. Fetching and rendering are bounded by the threads that may block.
@@ -75,6 +82,8 @@ impl Engine {
             artifact_url,
             local_folders,
             metrics,
+            fence,
+            proof,
         } = parts;
         let (wake_source, sources) = looper::looper(CONCURRENCY);
         let (wake_delivery, deliveries) = looper::looper(CONCURRENCY);
@@ -96,6 +105,8 @@ impl Engine {
             secret_key,
             local_folders,
             metrics,
+            fence,
+            proof,
             stages: Stages::default(),
             memories: Memories::default(),
             wanted: Wanted::default(),
@@ -122,13 +133,23 @@ impl Engine {
         let run_source = move |name: Named| {
             let ctx = source_ctx.clone();
             ctx.metrics.source_run();
-            async move { source::reconcile(ctx, name).await }
+            async move {
+                if let Err(fenced) = ctx.fence.check() {
+                    return Some(not_now(&fenced));
+                }
+                source::reconcile(ctx, name).await
+            }
         };
         let delivery_ctx = ctx.clone();
         let run_delivery = move |name: Named| {
             let ctx = delivery_ctx.clone();
             ctx.metrics.delivery_run();
-            async move { delivery::reconcile(ctx, name).await }
+            async move {
+                if let Err(fenced) = ctx.fence.check() {
+                    return Some(not_now(&fenced));
+                }
+                delivery::reconcile(ctx, name).await
+            }
         };
         let loops = futures::future::join(
             sources.run(run_source, stop.clone()),
@@ -150,4 +171,9 @@ impl Engine {
             () = watches => {}
         }
     }
+}
+
+/// The fence opens within seconds, or the process ends.
+fn not_now(fenced: &NotLeading) -> Next {
+    Next::Retry(Duration::from_secs(1), fenced.to_string())
 }

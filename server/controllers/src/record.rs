@@ -28,6 +28,9 @@ pub use meeting::Answering;
 /// Who acts when nobody asked.
 const ENGINE: &str = "engine";
 
+/// Who acknowledged where the object does not say.
+const UNKNOWN: &str = "unknown";
+
 /// What a store was seen to say.
 #[derive(Debug, Clone)]
 pub struct Seeing {
@@ -75,9 +78,14 @@ impl Acknowledged {
         };
         Some(Self {
             id: read("")?,
-            by: read("-by").unwrap_or_else(|| "unknown".to_owned()),
+            by: read("-by").unwrap_or_else(|| UNKNOWN.to_owned()),
             reason: read("-reason").unwrap_or_default(),
         })
+    }
+
+    /// Whether it says who wrote it.
+    pub fn is_signed(&self) -> bool {
+        self.by != UNKNOWN && !self.by.is_empty()
     }
 }
 

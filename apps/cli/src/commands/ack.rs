@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::get::condition;
 use super::kind::{Kind, Target};
-use crate::client::Connection;
+use crate::client::{Client, Connection};
 use crate::output;
 use crate::report::advice;
 
@@ -51,8 +51,11 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
             format!("see `fixpoint why {}/{}`", target.kind.word(), target.name),
         ));
     };
+    // A standalone engine writes the author itself; in a cluster a policy checks this one.
+    let author = whoami(&client).await?;
     let patch = json!({"metadata": {"annotations": {
         format!("{prefix}/acknowledge"): id,
+        format!("{prefix}/acknowledge-by"): author,
         format!("{prefix}/acknowledge-reason"): args.reason,
     }}});
     api.patch(&target.name, &PatchParams::default(), &Patch::Merge(&patch))
@@ -60,6 +63,17 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
         .map_err(|err| client.explain(err))?;
     output::line(format!("{}/{}: acknowledged {id}", target.kind.word(), target.name));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name under which the API server knows us.
+async fn whoami(client: &Client) -> Result<String> {
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+    let request = http::Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
+        .header("content-type", "application/json")
+        .body(review.to_string().into_bytes())?;
+    let answer: Value = client.kube.request(request).await.map_err(|err| client.explain(err))?;
+    let name = answer["status"]["userInfo"]["username"].as_str();
+    name.map(str::to_owned).context("the API server does not say who we are")
 }
 
 /// The id at the end of the condition's message: `… [ack 3f2a91c0d4e5]`.

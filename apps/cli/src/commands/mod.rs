@@ -2,8 +2,10 @@
 
 pub mod ack;
 mod build;
+mod controller;
 mod events;
 pub mod get;
+mod install;
 pub mod kind;
 pub mod ledger;
 mod plan;
@@ -25,6 +27,8 @@ use crate::client::Connection;
 pub enum Command {
     Quickstart(quickstart::Args),
     Up(up::Args),
+    Controller(controller::Args),
+    Install(install::Args),
     Get(get::Args),
     Reconcile(reconcile::Args),
     Plan(plan::Args),
@@ -43,6 +47,8 @@ pub async fn run(command: Command, connection: Connection) -> Result<ExitCode> {
     match command {
         Command::Quickstart(args) => quickstart::run(args, connection).await,
         Command::Up(args) => up::run(args, connection).await,
+        Command::Controller(args) => controller::run(args, connection).await,
+        Command::Install(args) => install::run(args, connection).await,
         Command::Get(args) => get::run(args, connection).await,
         Command::Reconcile(args) => reconcile::run(args, connection).await,
         Command::Plan(args) => plan::run(args, connection).await,

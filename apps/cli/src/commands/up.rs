@@ -58,7 +58,7 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
         allow_file_sources: args.allow_file_sources,
     })
     .await?;
-    if let Err(err) = apply(&running.admin, manifests).await {
+    if let Err(err) = apply(&running.admin, "fixpoint-up", manifests).await {
         running.stop().await;
         return Err(err);
     }
@@ -110,7 +110,7 @@ fn log(default: &str) {
 }
 
 /// A file size limit must show as a failed write, which the store survives, not kill the process.
-fn ignore_file_size_signal() -> Result<()> {
+pub fn ignore_file_size_signal() -> Result<()> {
     // SIGXFSZ; tokio's handler takes the place of the deadly default and does nothing.
     let mut stream = signal(SignalKind::from_raw(25))?;
     tokio::spawn(async move { while stream.recv().await.is_some() {} });
@@ -162,7 +162,7 @@ fn rank(object: &Value) -> u8 {
 }
 
 /// Applies manifests as the administrator; the first failure ends it.
-pub async fn apply(client: &kube::Client, manifests: Vec<Value>) -> Result<()> {
+pub async fn apply(client: &kube::Client, manager: &str, manifests: Vec<Value>) -> Result<()> {
     for mut manifest in manifests {
         let Some(key) = fixpoint_base::Key::of(&manifest) else { continue };
         let gvk = GroupVersionKind::gvk(&key.gvk.group, &key.gvk.version, &key.gvk.kind);
@@ -185,7 +185,7 @@ pub async fn apply(client: &kube::Client, manifests: Vec<Value>) -> Result<()> {
             manifest["metadata"]["namespace"] = namespace.as_str().into();
             kube::Api::namespaced_with(client.clone(), &namespace, &resource)
         };
-        api.patch(&key.name, &PatchParams::apply("fixpoint-up").force(), &Patch::Apply(&manifest))
+        api.patch(&key.name, &PatchParams::apply(manager).force(), &Patch::Apply(&manifest))
             .await
             .map_err(plain)
             .with_context(|| format!("could not apply {key}"))?;

@@ -230,13 +230,16 @@ impl Run<'_> {
         let finding = known.judge(&reference, &seen, ancestry);
         let class = pointer.as_ref().map_or(NameClass::Branch, |pointer| pointer.class);
         let history = history.unwrap_or(History::default_for(class));
-        let acknowledged = Acknowledged::read(self.object, annotations::SOURCE_ACKNOWLEDGE);
-        let ids: BTreeSet<String> = acknowledged.iter().map(|ack| ack.id.clone()).collect();
         let since = finding.old.as_ref().and_then(|old| {
             self.ctx.record.since(&self.subject(), url, &finding.name, &old.commit)
         });
-        let delivery = verdict::decide(&self.subject(), &finding, since, history, &ids);
         let broken = Violation::of(&self.subject(), &finding, since);
+        let (acknowledged, unproven) = match self.acknowledged(broken.as_ref()).await {
+            Ok(acknowledged) => (acknowledged, None),
+            Err(why) => (None, Some(why)),
+        };
+        let ids: BTreeSet<String> = acknowledged.iter().map(|ack| ack.id.clone()).collect();
+        let delivery = verdict::decide(&self.subject(), &finding, since, history, &ids);
 
         let seeing = Seeing {
             subject: self.subject(),
@@ -255,7 +258,7 @@ impl Run<'_> {
             (Delivery::Hold { violation }, _, _) => {
                 self.record(self.ctx.record.held(seeing, &violation)).await?;
                 self.tell(StageName::Verdict, &violation.held(), began.elapsed(), false);
-                Ok(Said::Held { violation: Box::new(violation) })
+                Ok(Said::Held { violation: Box::new(violation), unproven })
             }
             (Delivery::Deliver { warning }, Some(pointer), Some(content)) => {
                 let answered = match (acknowledged, broken) {
@@ -268,6 +271,19 @@ impl Run<'_> {
             }
             // A name that is gone is always held; without a pointer there is nothing to deliver.
             (Delivery::Deliver { .. }, _, _) => Ok(Said::Same),
+        }
+    }
+
+    /// The answer to this violation, where there is one and it is proven who gave it.
+    async fn acknowledged(
+        &self,
+        broken: Option<&Violation>,
+    ) -> Result<Option<Acknowledged>, String> {
+        let answer = Acknowledged::read(self.object, annotations::SOURCE_ACKNOWLEDGE);
+        let to_this = |ack: &Acknowledged| broken.is_some_and(|broken| broken.id == ack.id);
+        match answer.filter(to_this) {
+            Some(ack) => self.ctx.proof.check(ack).await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -399,7 +415,7 @@ impl Run<'_> {
                 self.ctx.succeeded(Kind::Source, self.name);
                 Next::Settled(jittered(interval))
             }
-            Said::Held { violation } => {
+            Said::Held { violation, unproven: _ } => {
                 self.ctx.succeeded(Kind::Source, self.name);
                 let wait =
                     format!("an acknowledgement, or the store's repair: {}", violation.fact());
@@ -424,8 +440,9 @@ impl Run<'_> {
                     event(Severity::Normal, "NewArtifact", message).await;
                 }
             }
-            Said::Held { violation } => {
-                event(Severity::Warning, reasons::GIT_SEMANTICS_VIOLATION, violation.held()).await;
+            Said::Held { violation, unproven } => {
+                let message = status::held(violation, unproven.as_deref());
+                event(Severity::Warning, reasons::GIT_SEMANTICS_VIOLATION, message).await;
             }
             Said::Failed { reason, message } | Said::Stalled { reason, message } => {
                 event(Severity::Warning, reason, message.clone()).await;

@@ -27,6 +27,8 @@ pub enum Said {
     Held {
         /// What the store did.
         violation: Box<Violation>,
+        /// Why the answer that somebody gave is not taken.
+        unproven: Option<String>,
     },
     /// Something failed that may mend itself.
     Failed {
@@ -61,6 +63,14 @@ impl Said {
             message = format!("{message} ({hint})");
         }
         Self::Stalled { reason, message }
+    }
+}
+
+/// What is held, and why the answer that was given does not count.
+pub fn held(violation: &Violation, unproven: Option<&str>) -> String {
+    match unproven {
+        Some(why) => format!("{}; {why}", violation.held()),
+        None => violation.held(),
     }
 }
 
@@ -143,9 +153,10 @@ pub fn after(
             clear(all, &[conditions::FETCH_FAILED, conditions::ARTIFACT_OUTDATED]);
             status.observed_generation = generation;
         }
-        Said::Held { violation } => {
+        Said::Held { violation, unproven } => {
             let reason = reasons::GIT_SEMANTICS_VIOLATION;
-            let message = format!("{} [ack {}]", violation.held(), violation.id);
+            let message = held(violation, unproven.as_deref());
+            let message = format!("{message} [ack {}]", violation.id);
             for kind in [conditions::READY, conditions::GIT_SEMANTICS] {
                 set(all, kind, ConditionStatus::False, reason, &message);
             }

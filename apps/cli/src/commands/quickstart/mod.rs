@@ -14,6 +14,7 @@ use self::repository::Repository;
 use crate::client::Connection;
 use crate::engine::{self, Running, Settings};
 use crate::output::{self, Tone};
+use crate::past;
 
 /// The namespace that the example declares its source and deliveries in.
 const NAMESPACE: &str = "fixpoint-system";
@@ -105,7 +106,7 @@ fn folder(given: Option<PathBuf>) -> Result<PathBuf> {
             std::env::temp_dir().join(format!("fixpoint-quickstart-{seed:08x}"))
         }
     };
-    engine::make_private(&dir)?;
+    past::make_private(&dir)?;
     dir.canonicalize().with_context(|| format!("could not open {}", dir.display()))
 }
 
@@ -116,7 +117,7 @@ async fn declare(running: &Running, repository: &Repository) -> Result<()> {
         let text = text.replace("QUICKSTART_URL", &repository.url());
         manifests.extend(fixpoint_yaml::parse(text.as_bytes(), &fixpoint_base::Limits::default())?);
     }
-    super::up::apply(&running.admin, manifests).await
+    super::up::apply(&running.admin, "fixpoint-up", manifests).await
 }
 
 fn introduce(dir: &Path, repository: &Repository, running: &Running) {

@@ -1,0 +1,69 @@
+//! Whether the cluster has what the engine needs: the definitions of its kinds.
+//!
+//! In: a client. Out: nothing, or everything that is missing at once.
+
+use fixpoint_api_types::crds;
+use fixpoint_base::{Class, Classified};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client};
+use serde_json::Value;
+
+/// Why the engine cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum NotInstalled {
+    /// Definitions are missing, or do not serve what is needed.
+    #[error("the cluster does not serve the engine's kinds: {}", .0.join("; "))]
+    Definitions(Vec<String>),
+    /// It cannot be told.
+    #[error("could not read the definitions of the engine's kinds: {0}")]
+    Unreadable(String),
+}
+
+impl Classified for NotInstalled {
+    fn class(&self) -> Class {
+        match self {
+            Self::Definitions(_) => Class::User,
+            Self::Unreadable(_) => Class::Transient,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Definitions(_) => {
+                Some("install them with `fixpoint install --kubeconfig FILE`".to_owned())
+            }
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// Checks that every kind of the engine is served.
+///
+/// # Errors
+/// When one is not, or it cannot be told.
+pub async fn check(client: &Client) -> Result<(), NotInstalled> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut missing = Vec::new();
+    for wanted in crds() {
+        let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
+        let found = definitions.get_opt(name).await;
+        let found = found.map_err(|err| NotInstalled::Unreadable(crate::words(&err)))?;
+        if let Some(objection) = objection(&wanted, found.as_ref()) {
+            missing.push(format!("{name} {objection}"));
+        }
+    }
+    if missing.is_empty() { Ok(()) } else { Err(NotInstalled::Definitions(missing)) }
+}
+
+fn objection(wanted: &Value, found: Option<&CustomResourceDefinition>) -> Option<String> {
+    let Some(found) = found else { return Some("is not there".to_owned()) };
+    let version = wanted["spec"]["versions"][0]["name"].as_str().unwrap_or_default();
+    let served = |wanted| found.spec.versions.iter().any(|at| at.name == wanted && at.served);
+    if !served(version) {
+        return Some(format!("does not serve {version}"));
+    }
+    let conditions = found.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let mut established =
+        conditions.filter(|at| at.type_ == "Established").map(|at| at.status == "True");
+    (!established.next().unwrap_or_default()).then(|| "is not established yet".to_owned())
+}
