@@ -143,6 +143,7 @@ impl Run<'_> {
             failures: report.failures().map(|(key, failure)| failure_line(key, failure)).collect(),
             unfinished: status::unfinished(&plan),
             guard: plan.guard.clone(),
+            unproven: scene.unproven.clone(),
             changes: report.changes(),
             transient: report.is_transient(),
             workloads: self.workloads_not_run(&scene),
@@ -168,7 +169,8 @@ impl Run<'_> {
         let began = Instant::now();
         self.tell(StageName::Planned, &summary(plan), Duration::ZERO, true);
         self.widen_inventory(scene, plan).await?;
-        let approval = self.approval(scene, plan, kept);
+        let approval =
+            scene.approval.clone().filter(|_| plan.count(fixpoint_plan::Verb::Delete) > 0);
         let Scene { target, rendered, inventory, .. } = scene;
         let report = self
             .carry_out(target, plan, &rendered.desired, Some(rendered.index), inventory, approval)
@@ -197,6 +199,8 @@ impl Run<'_> {
         approval: Option<Acknowledged>,
     ) -> Result<fixpoint_apply::Report, Said> {
         self.check_still_there(target).await?;
+        let fence = &self.ctx.fence;
+        fence.check().map_err(|err| Said::failed(reasons::RECONCILIATION_FAILED, &err))?;
         let ledger = |err| Said::failed("LedgerFailed", &err);
         let record = &self.ctx.record;
         let subject = self.subject();
@@ -206,7 +210,7 @@ impl Run<'_> {
             .await
             .map_err(ledger)?;
         let timeout = self.delivery.spec.run_timeout().unwrap_or(Duration::from_secs(300));
-        let report = carry_out(&target.kube, &intended.permit, plan, desired, timeout).await;
+        let report = carry_out(&target.kube, fence, &intended.permit, plan, desired, timeout).await;
         let after = report.inventory(plan, inventory);
         let now = self.ctx.now();
         record.outcome(&subject, &intended, plan, &report, &after, now).await.map_err(ledger)?;
@@ -420,7 +424,7 @@ fn summary(plan: &Plan) -> String {
         (plan.count(Verb::Create), "to create"),
         (plan.count(Verb::Apply), "to apply"),
         (plan.count(Verb::Replace), "to replace"),
-        (plan.count(Verb::Delete), "to delete"),
+        (plan.count(fixpoint_plan::Verb::Delete), "to delete"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

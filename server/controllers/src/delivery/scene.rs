@@ -10,9 +10,9 @@ use std::time::Duration;
 use fixpoint_api_types::kustomization::SourceKind;
 use fixpoint_api_types::names::{annotations, reasons};
 use fixpoint_api_types::{KustomizationStatus, unsupported_fields};
-use fixpoint_base::{Chain, Classified as _, Digest, Key, object};
+use fixpoint_base::{Chain, Classified as _, Digest, Key};
 use fixpoint_driver_kube::TargetError;
-use fixpoint_plan::{DesiredSet, Id, Inventory, Live, LiveSet, Owner, Plan, Policy, Verb, plan};
+use fixpoint_plan::{DesiredSet, Id, Inventory, Live, LiveSet, Owner, Plan, Policy, plan};
 use fixpoint_render::RenderError;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -37,6 +37,10 @@ pub(super) struct Scene {
     /// Objects that were applied at another target and stay there.
     pub left_behind: usize,
     pub policy: Policy,
+    /// Who agreed to the deletions that would be held otherwise.
+    pub approval: Option<Acknowledged>,
+    /// Why the answer that somebody gave is not taken.
+    pub unproven: Option<String>,
 }
 
 /// What was looked at: one revision may have several artifacts, one after the other.
@@ -65,7 +69,20 @@ impl Run<'_> {
         let policy = Policy { awaited, ..self.policy(&target, &rendered.desired, &live) };
         let recorded = inventory_of(&self.status_before());
         let left_behind = if self.was_at(&target, self.name) { 0 } else { recorded.len() };
-        Ok(Scene { target, revision, rendered, live, inventory, left_behind, policy })
+        let (approval, unproven) = (None, None);
+        let mut scene = Scene {
+            target,
+            revision,
+            rendered,
+            live,
+            inventory,
+            left_behind,
+            policy,
+            approval,
+            unproven,
+        };
+        self.agree(&mut scene, kept).await;
+        Ok(scene)
     }
 
     pub fn plan(&self, scene: &Scene, kept: &Kept) -> Plan {
@@ -73,19 +90,21 @@ impl Run<'_> {
         plan(&owner(self.name), &rendered.desired, live, inventory, policy, &kept.memory)
     }
 
-    /// Who agreed to the deletions of this plan: somebody did where without the acknowledgement
-    /// exactly its set would be held.
-    pub fn approval(&self, scene: &Scene, plan: &Plan, kept: &Kept) -> Option<Acknowledged> {
-        if plan.count(Verb::Delete) == 0 {
-            return None;
+    /// Takes note of who agreed to exactly the deletions that would be held otherwise.
+    async fn agree(&self, scene: &mut Scene, kept: &Kept) {
+        let ack = Acknowledged::read(self.object, annotations::DELIVERY_ACKNOWLEDGE);
+        let Some(ack) = ack else { return };
+        let held = self.plan(scene, kept).guard;
+        if held.is_none_or(|guard| guard.id != ack.id) {
+            return;
         }
-        let ack = Acknowledged::read(self.object, annotations::DELIVERY_ACKNOWLEDGE)?;
-        let unasked = Policy { acknowledged: None, ..scene.policy.clone() };
-        let Scene { rendered, live, inventory, .. } = scene;
-        let owner = owner(self.name);
-        let held =
-            fixpoint_plan::plan(&owner, &rendered.desired, live, inventory, &unasked, &kept.memory);
-        held.guard.filter(|guard| guard.id == ack.id).map(|_| ack)
+        match self.ctx.proof.check(ack).await {
+            Ok(ack) => {
+                scene.policy.acknowledged = Some(ack.id.clone());
+                scene.approval = Some(ack);
+            }
+            Err(why) => scene.unproven = Some(why),
+        }
     }
 
     pub fn status_before(&self) -> KustomizationStatus {
@@ -356,8 +375,6 @@ impl Run<'_> {
         Policy {
             prune: spec.prune,
             force: spec.force,
-            acknowledged: object::annotation(self.object, annotations::DELIVERY_ACKNOWLEDGE)
-                .map(str::to_owned),
             claims: self.claims(target, desired, live),
             engine: self.engine_owned(target),
             ..Policy::default()

@@ -122,6 +122,8 @@ pub struct Facts {
     pub unfinished: Vec<String>,
     /// Deletions that wait for somebody to agree.
     pub guard: Option<Guard>,
+    /// Why the answer that somebody gave to the guard is not taken.
+    pub unproven: Option<String>,
     /// What changed, a line for each object.
     pub changes: Vec<String>,
     /// Whether every failure may mend itself.
@@ -145,16 +147,17 @@ impl Facts {
         lines.extend(self.failures.iter().cloned());
         lines.extend(self.problems.iter().cloned());
         lines.extend(self.unfinished.iter().cloned());
-        lines.extend(self.guard.iter().map(guard_line));
+        lines.extend(self.guard_line());
         lines.join("\n")
     }
-}
 
-fn guard_line(guard: &Guard) -> String {
-    let Guard { id, reasons, count } = guard;
-    let plural = if *count == 1 { "" } else { "s" };
-    let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-    format!("{count} deletion{plural} held: {} [ack {id}]", reasons.join(", "))
+    fn guard_line(&self) -> Option<String> {
+        let Guard { id, reasons, count } = self.guard.as_ref()?;
+        let plural = if *count == 1 { "" } else { "s" };
+        let mut why: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+        why.extend(self.unproven.clone());
+        Some(format!("{count} deletion{plural} held: {} [ack {id}]", why.join(", ")))
+    }
 }
 
 /// The holds that somebody or something must resolve, other than the guard's, which has a
@@ -309,9 +312,9 @@ impl Writer<'_> {
         self.attempted(facts);
         let message = facts.message();
         let broken = !facts.failures.is_empty() || !facts.problems.is_empty();
-        let reason = match &facts.guard {
-            Some(guard) => {
-                self.set(DELETION_GUARD, ConditionStatus::True, DELETION_HELD, &guard_line(guard));
+        let reason = match facts.guard_line() {
+            Some(held) => {
+                self.set(DELETION_GUARD, ConditionStatus::True, DELETION_HELD, &held);
                 if broken { reasons::RECONCILIATION_FAILED } else { DELETION_HELD }
             }
             None => {

@@ -117,7 +117,7 @@ impl Run<'_> {
     ) -> Result<(), NoTarget> {
         let server = access.shown();
         let subject = format!("KubeConfig/{}/{}", self.name.namespace, reference.name);
-        let ack = Acknowledged::read(self.object, annotations::DELIVERY_ACKNOWLEDGE);
+        let (ack, unproven) = self.proven().await;
         let acknowledged = ack.is_some();
         let answering =
             Answering { subject: &subject, server: &server, cluster, ack, now: self.ctx.now() };
@@ -132,11 +132,22 @@ impl Run<'_> {
             Some(Stranger { before, id }) => Err(said(Said::Stranger {
                 message: format!(
                     "{server} leads to cluster {cluster} now, and not to cluster {before}, which is \
-                     on record for Secret {}; nothing is delivered there until somebody agrees \
+                     on record for Secret {}; nothing is delivered there until somebody agrees{} \
                      [ack {id}]",
-                    reference.name
+                    reference.name,
+                    unproven.map(|why| format!("; {why}")).unwrap_or_default()
                 ),
             })),
+        }
+    }
+
+    /// The acknowledgement on the delivery, or why it is not taken.
+    async fn proven(&self) -> (Option<Acknowledged>, Option<String>) {
+        let ack = Acknowledged::read(self.object, annotations::DELIVERY_ACKNOWLEDGE);
+        let Some(ack) = ack else { return (None, None) };
+        match self.ctx.proof.check(ack).await {
+            Ok(ack) => (Some(ack), None),
+            Err(why) => (None, Some(why)),
         }
     }
 
