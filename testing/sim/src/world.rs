@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use fixpoint_apiserver::{ApiServer, Options, User};
 use fixpoint_base::Limits;
-use fixpoint_controllers::{Clock, Engine, Home, Metrics, Parts, Routes};
+use fixpoint_controllers::{Clock, Engine, Fence, Home, Metrics, Parts, Proof, Routes};
 use fixpoint_driver_store::{Artifacts, Ledger};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -105,6 +105,8 @@ impl World {
             artifact_url: "https://engine.example/artifacts".to_owned(),
             local_folders: Vec::new(),
             metrics: Metrics::default(),
+            fence: Fence::none(),
+            proof: Proof::of_the_server(),
         })
         .context("could not start the engine")?;
         let routes = engine.routes();
