@@ -5,7 +5,6 @@
 //! now is for the next run to read. Never here: a decision, or a list of values.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fixpoint_base::{Chain, Digest, Gvk, Key};
@@ -19,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::TargetError;
+use crate::problems::{Problem, Problems};
 use crate::target::KubeTarget;
 
 /// One watch: a kind, everywhere or in one namespace.
@@ -78,8 +78,6 @@ pub struct DriftWatches {
     problems: Problems,
 }
 
-type Problems = Arc<Mutex<BTreeMap<WatchId, String>>>;
-
 impl DriftWatches {
     /// Watches objects that the label selector selects, and sends what drifts. A full channel holds
     /// the watches back; a closed one ends them.
@@ -100,7 +98,7 @@ impl DriftWatches {
             let stays = wanted.contains(id) && !task.is_finished();
             if !stays {
                 task.abort();
-                lock(&self.problems).remove(id);
+                self.problems.solved(id);
             }
             stays
         });
@@ -122,10 +120,9 @@ impl DriftWatches {
         self.watches.is_empty()
     }
 
-    /// The watches that cannot be kept, each with the reason: their objects are looked at by
-    /// interval only.
-    pub fn problems(&self) -> BTreeMap<WatchId, String> {
-        lock(&self.problems).clone()
+    /// The watches that cannot be kept: their objects are looked at by interval only.
+    pub fn problems(&self) -> Problems {
+        self.problems.clone()
     }
 
     fn begin(&self, id: WatchId) -> JoinHandle<()> {
@@ -138,7 +135,7 @@ impl DriftWatches {
                     End::Unheard => return,
                     End::Unserved => tokio::time::sleep(UNSERVED_PAUSE).await,
                     End::Denied(reason) => {
-                        lock(&problems).insert(follower.id.clone(), reason);
+                        problems.met(&follower.id, Problem { denied: true, reason });
                         tokio::time::sleep(DENIED_PAUSE).await;
                     }
                 }
@@ -151,10 +148,6 @@ impl Drop for DriftWatches {
     fn drop(&mut self) {
         self.watches.values().for_each(JoinHandle::abort);
     }
-}
-
-fn lock(problems: &Problems) -> std::sync::MutexGuard<'_, BTreeMap<WatchId, String>> {
-    problems.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why a watch ended.
@@ -183,23 +176,23 @@ impl Follower {
             let kind = match self.target.kind(&self.id.gvk).await {
                 Ok(kind) => kind,
                 Err(TargetError::UnknownKind { .. }) => {
-                    lock(problems).remove(&self.id);
+                    problems.solved(&self.id);
                     return End::Unserved;
                 }
                 Err(err @ TargetError::Refused { .. }) => {
                     return End::Denied(Chain(&err).to_string());
                 }
                 Err(err) => {
-                    lock(problems).insert(self.id.clone(), Chain(&err).to_string());
+                    let reason = Chain(&err).to_string();
+                    problems.met(&self.id, Problem { denied: false, reason });
                     tokio::time::sleep(UNSURE_PAUSE).await;
                     continue;
                 }
             };
-            lock(problems).remove(&self.id);
             let api = self.api(&kind.plural, kind.namespaced);
             let config = watcher::Config::default().labels(selector);
             let events = watcher(api, config).default_backoff();
-            if let Some(end) = self.listen(events).await {
+            if let Some(end) = self.listen(events, problems).await {
                 return end;
             }
             self.target.forget_kind(&self.id.gvk).await;
@@ -223,7 +216,11 @@ impl Follower {
     }
 
     /// Listens until the watch ends for good; `None` where the kind has to be looked up again.
-    async fn listen(&mut self, events: impl Stream<Item = Event>) -> Option<End> {
+    async fn listen(
+        &mut self,
+        events: impl Stream<Item = Event>,
+        problems: &Problems,
+    ) -> Option<End> {
         let mut events = std::pin::pin!(events);
         let mut listed: HashMap<(String, String), Digest> = HashMap::new();
         while let Some(event) = events.next().await {
@@ -239,7 +236,10 @@ impl Follower {
                     listed.insert(name, seen);
                     drift.into_iter().collect()
                 }
-                Ok(watcher::Event::InitDone) => self.settle(std::mem::take(&mut listed)),
+                Ok(watcher::Event::InitDone) => {
+                    problems.solved(&self.id);
+                    self.settle(std::mem::take(&mut listed))
+                }
                 Ok(watcher::Event::Apply(object)) => {
                     let name = name(&object);
                     let seen = look(&object.metadata);

@@ -220,7 +220,7 @@ fn reasons(found: &Value) -> Vec<String> {
     if found["spec"]["suspend"] == true {
         reasons.push("it is suspended".to_owned());
     }
-    for kind in ["Ready", "TargetIdentity", "DeletionGuard", "FieldsIgnored"] {
+    for kind in ["Ready", "TargetIdentity", "DeletionGuard", "FieldsIgnored", "DriftByInterval"] {
         if let Some(condition) = condition(found, kind) {
             let message = condition["message"].as_str().unwrap_or_default();
             let line = format!("{kind}={}: {message}", condition["status"].as_str().unwrap_or("?"));

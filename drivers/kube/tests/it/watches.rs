@@ -57,7 +57,7 @@ async fn what_was_never_seen_is_told() {
     ));
     let (told, watches) = told(&server, &["ConfigMap"]).await;
     assert_eq!(told, ["ConfigMap/shop/a Kustomization/flux-system/apps"]);
-    assert_eq!((watches.len(), watches.problems().len()), (1, 0));
+    assert_eq!((watches.len(), watches.problems().now().len()), (1, 0));
     let asked = server.heard();
     assert!(asked.contains("labelSelector=kustomize.toolkit.fluxcd.io%2Fname"), "{asked}");
 }
@@ -116,7 +116,7 @@ async fn a_kind_that_is_not_served_is_quiet_until_it_comes_back() {
     let mut watches = DriftWatches::new(server.target(), "kustomize.toolkit.fluxcd.io/name", tell);
     watches.keep(&ids(&["Widget"]));
     assert!(collect(&mut drifts).await.is_empty());
-    assert!(watches.problems().is_empty());
+    assert!(watches.problems().now().is_empty());
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(collect(&mut drifts).await, ["Widget/shop/w Kustomization/flux-system/apps"]);
 }
@@ -128,7 +128,7 @@ async fn a_kind_that_may_not_be_watched_is_a_problem_with_a_reason() {
     ));
     let (told, watches) = told(&server, &["ConfigMap"]).await;
     assert!(told.is_empty());
-    let problems: Vec<String> = watches.problems().into_values().collect();
+    let problems: Vec<String> = watches.problems().now().into_values().map(|problem| problem.reason).collect();
     assert!(problems.len() == 1 && problems[0].contains("configmaps is forbidden"), "{problems:?}");
     // Nobody asks again and again; after a while it is tried once more.
     let asked = server.heard().lines().count();

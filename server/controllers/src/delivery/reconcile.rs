@@ -147,6 +147,7 @@ impl Run<'_> {
             changes: report.changes(),
             transient: report.is_transient(),
             workloads: self.workloads_not_run(&scene),
+            unwatched: scene.target.drift.unwatched(self.name),
         };
         if !facts.is_clean() {
             return Ok(Said::Partly(Box::new(facts)));

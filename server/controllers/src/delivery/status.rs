@@ -29,6 +29,8 @@ const WORKLOADS_NOT_RUN: &str = "WorkloadsNotRun";
 pub const TARGET_IDENTITY: &str = "TargetIdentity";
 /// The reason while the target is another cluster than the one on record.
 pub const TARGET_CHANGED: &str = "TargetChanged";
+/// Some of what was delivered cannot be watched.
+const DRIFT_BY_INTERVAL: &str = "DriftByInterval";
 /// The reason of an event about objects that nobody keeps any more.
 pub const OBJECTS_LEFT: &str = "ObjectsLeft";
 /// The reason while deletions wait.
@@ -130,6 +132,8 @@ pub struct Facts {
     pub transient: bool,
     /// Kinds among the objects that nothing runs on this server.
     pub workloads: Vec<String>,
+    /// What is looked at by interval only, and why.
+    pub unwatched: Vec<String>,
 }
 
 impl Facts {
@@ -330,6 +334,13 @@ impl Writer<'_> {
         self.clear(TARGET_IDENTITY);
         self.status.last_attempted_revision = Some(facts.revision.clone());
         self.status.inventory = Some(inventory_form(&facts.inventory));
+        if facts.unwatched.is_empty() {
+            self.clear(DRIFT_BY_INTERVAL);
+        } else {
+            let lines = facts.unwatched.join("; ");
+            let message = format!("changes by others are noticed at the interval only: {lines}");
+            self.set(DRIFT_BY_INTERVAL, ConditionStatus::True, "NotWatched", &message);
+        }
         if facts.workloads.is_empty() {
             self.clear(WORKLOADS_NOT_RUN);
         } else {
