@@ -128,7 +128,8 @@ async fn a_kind_that_may_not_be_watched_is_a_problem_with_a_reason() {
     ));
     let (told, watches) = told(&server, &["ConfigMap"]).await;
     assert!(told.is_empty());
-    let problems: Vec<String> = watches.problems().now().into_values().map(|problem| problem.reason).collect();
+    let problems: Vec<String> =
+        watches.problems().now().into_values().map(|problem| problem.reason).collect();
     assert!(problems.len() == 1 && problems[0].contains("configmaps is forbidden"), "{problems:?}");
     // Nobody asks again and again; after a while it is tried once more.
     let asked = server.heard().lines().count();
