@@ -7,6 +7,7 @@
 mod client;
 pub mod cluster;
 mod corpus;
+mod install;
 pub mod peers;
 mod process;
 pub mod program;
@@ -42,6 +43,7 @@ struct Suite {
 const SUITES: &[Suite] = &[
     Suite { name: "bed", smoke: true, run: cluster::trial::run },
     Suite { name: "spine", smoke: true, run: spine::run },
+    Suite { name: "install", smoke: true, run: install::run },
     Suite { name: "corpus", smoke: true, run: corpus::run },
 ];
 

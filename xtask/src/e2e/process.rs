@@ -150,6 +150,12 @@ impl Process {
         }
     }
 
+    /// Tells it to stop, as a service manager would.
+    pub fn terminate(&self) -> Result<()> {
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM)
+            .context("cannot tell a program to stop")
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("cannot ask whether a program has ended")

@@ -4,6 +4,8 @@
 //! its leading ended. Nobody is taken over who may still lead, and nobody who cannot renew goes on.
 
 mod decide;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
