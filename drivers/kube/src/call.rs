@@ -96,7 +96,10 @@ pub async fn send(
         let own = Duration::from_millis(250) * 2_u32.pow(attempt);
         let pause = own.max(Duration::from_secs(u64::from(asked)));
         if pause > LONGEST_PAUSE {
-            rest.asked(pause);
+            // Only 429 speaks for the whole server: behind the others may be one extension of it.
+            if *code == 429 {
+                rest.asked(pause);
+            }
             return Ok(answer);
         }
         tokio::time::sleep(pause).await;

@@ -178,6 +178,10 @@ fn the_rest_of_the_built_in_kinds() {
         apiregistration.k8s.io/v1 APIService
         apiregistration.k8s.io/v1 APIService {"status":{"conditions":[{"type":"Available","status":"False","message":"no endpoints"}]}}
         apiregistration.k8s.io/v1 APIService {"status":{"conditions":[{"type":"Available","status":"True"}]}}
+        autoscaling/v2 HorizontalPodAutoscaler {"status":{"conditions":[{"type":"ScalingActive","status":"False"}]}}
+        networking.k8s.io/v1 Ingress {"status":{"loadBalancer":{}}}
+        v1 PersistentVolume {"status":{"phase":"Available"}}
+        v1 ReplicationController {"spec":{"replicas":2},"status":{"replicas":1}}
         "#,
         expect![[r#"
             InProgress: ClusterIP not set. Service type: LoadBalancer
@@ -196,6 +200,10 @@ fn the_rest_of_the_built_in_kinds() {
             InProgress: APIService has not been probed
             InProgress: no endpoints
             Current: APIService is available
+            Current: Resource is current
+            Current: Resource is current
+            Current: Resource is current
+            Current: Resource is current
         "#]],
     );
 }

@@ -164,3 +164,43 @@ async fn a_namespaced_object_needs_a_namespace() {
         hint: set metadata.namespace, or spec.targetNamespace of the delivery"#]]
     .assert_eq(&told(&err));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_asks_for_a_long_pause_is_left_alone_by_all_calls() {
+    let server = Server::new(
+        "GET /api/v1/namespaces/shop/configmaps/a -> 429:60 {\"message\":\"too many\"}\n\
+         GET /api/v1/namespaces/shop/configmaps/a -> 200 {}",
+    );
+    let target = server.target();
+    let first = target.get(&key("ConfigMap", "a")).await.unwrap_err();
+    assert_eq!(first.retry_after().map(|pause| pause.as_secs()), Some(60));
+    let other = target.get(&key("Secret", "a")).await.unwrap_err();
+    expect![
+        "Transient: did not read Secret/shop/a: the server asked to be left alone for 60 s more"
+    ]
+    .assert_eq(&told(&other));
+    assert_eq!(other.retry_after().map(|pause| pause.as_secs()), Some(60));
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert!(target.get(&key("ConfigMap", "a")).await.unwrap().is_some());
+    let asked = server.heard();
+    assert_eq!(asked.lines().count(), 2, "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_hangs_is_not_waited_for_by_every_call_anew() {
+    let server = Server::new("GET /api/v1/namespaces/shop/configmaps/a -> hang …");
+    let target = server.target();
+    let began = tokio::time::Instant::now();
+    for _ in 0..3 {
+        target.get(&key("ConfigMap", "a")).await.unwrap_err();
+    }
+    assert_eq!(began.elapsed().as_secs(), 15, "three reads of five seconds");
+    for _ in 0..100 {
+        let err = target.get(&key("ConfigMap", "a")).await.unwrap_err();
+        assert_eq!(
+            told(&err),
+            "Transient: did not read ConfigMap/shop/a: the server does not answer"
+        );
+    }
+    assert_eq!(began.elapsed().as_secs(), 15);
+}

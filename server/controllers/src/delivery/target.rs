@@ -117,38 +117,49 @@ impl Run<'_> {
     ) -> Result<(), NoTarget> {
         let server = access.shown();
         let subject = format!("KubeConfig/{}/{}", self.name.namespace, reference.name);
-        let (ack, unproven) = self.proven().await;
-        let acknowledged = ack.is_some();
-        let answering =
-            Answering { subject: &subject, server: &server, cluster, ack, now: self.ctx.now() };
-        let met = self.ctx.record.meet(answering).await;
-        match met.map_err(|err| said(Said::failed("LedgerFailed", &err)))? {
-            None => {
-                if acknowledged {
+        let mut answering = Answering {
+            subject: &subject,
+            server: &server,
+            cluster,
+            ack: None,
+            now: self.ctx.now(),
+        };
+        let Some(stranger) = self.meet(answering.clone()).await? else { return Ok(()) };
+        let unproven = match self.proven(&stranger).await {
+            Some(Ok(ack)) => {
+                answering.ack = Some(ack);
+                if self.meet(answering).await?.is_none() {
                     self.wake_sharers(reference);
+                    return Ok(());
                 }
-                Ok(())
+                String::new()
             }
-            Some(Stranger { before, id }) => Err(said(Said::Stranger {
-                message: format!(
-                    "{server} leads to cluster {cluster} now, and not to cluster {before}, which is \
-                     on record for Secret {}; nothing is delivered there until somebody agrees{} \
-                     [ack {id}]",
-                    reference.name,
-                    unproven.map(|why| format!("; {why}")).unwrap_or_default()
-                ),
-            })),
-        }
+            Some(Err(why)) => format!("; {why}"),
+            None => String::new(),
+        };
+        let Stranger { before, id } = stranger;
+        Err(said(Said::Stranger {
+            message: format!(
+                "{server} leads to cluster {cluster} now, and not to cluster {before}, which is on \
+                 record for Secret {}; nothing is delivered there until somebody agrees{unproven} \
+                 [ack {id}]",
+                reference.name
+            ),
+        }))
     }
 
-    /// The acknowledgement on the delivery, or why it is not taken.
-    async fn proven(&self) -> (Option<Acknowledged>, Option<String>) {
-        let ack = Acknowledged::read(self.object, annotations::DELIVERY_ACKNOWLEDGE);
-        let Some(ack) = ack else { return (None, None) };
-        match self.ctx.proof.check(ack).await {
-            Ok(ack) => (Some(ack), None),
-            Err(why) => (None, Some(why)),
+    async fn meet(&self, answering: Answering<'_>) -> Result<Option<Stranger>, NoTarget> {
+        let met = self.ctx.record.meet(answering).await;
+        met.map_err(|err| said(Said::failed("LedgerFailed", &err)))
+    }
+
+    /// The acknowledgement of this change of clusters, or why it is not taken.
+    async fn proven(&self, stranger: &Stranger) -> Option<Result<Acknowledged, String>> {
+        let ack = Acknowledged::read(self.object, annotations::DELIVERY_ACKNOWLEDGE)?;
+        if ack.id != stranger.id {
+            return None;
         }
+        Some(self.ctx.proof.check(ack).await)
     }
 
     /// Others that wait with the same kubeconfig need no answer of their own.
