@@ -116,9 +116,7 @@ impl Classified for ConnectError {
             Self::Forbidden { .. } => "name the cluster by an address that others reach".to_owned(),
             Self::Certificate { .. } => "it has to be PEM, in base64".to_owned(),
             Self::Credentials => {
-                "a client certificate needs its own key, both as PEM in base64; a token must be \
-                 printable"
-                    .to_owned()
+                "a client certificate needs its own key, both as PEM in base64".to_owned()
             }
         })
     }
@@ -184,7 +182,8 @@ fn certificates(pem: &[u8]) -> Result<Vec<Vec<u8>>, ConnectError> {
     let unusable = || ConnectError::Certificate { field: "cluster.certificate-authority-data" };
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.map_err(|_| unusable())?;
-    if found.is_empty() {
+    let mut trusted = rustls::RootCertStore::empty();
+    if found.is_empty() || !found.iter().all(|der| trusted.add(der.clone()).is_ok()) {
         return Err(unusable());
     }
     Ok(found.into_iter().map(|der| der.to_vec()).collect())
@@ -265,5 +264,70 @@ impl<C: tower::Service<http::Uri>> tower::Service<http::Uri> for Counted<C> {
     fn call(&mut self, to: http::Uri) -> C::Future {
         self.dials.dialled();
         self.inner.call(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fixpoint_base::Chain;
+
+    use super::*;
+
+    fn access(server: &str, cluster: &str, user: &str) -> Access {
+        let text = format!(
+            "current-context: a\ncontexts: [{{name: a, context: {{cluster: a, user: a}}}}]\n\
+             clusters: [{{name: a, cluster: {{server: '{server}'{cluster}}}}}]\n\
+             users: [{{name: a, user: {{{user}}}}}]\n"
+        );
+        Access::read(text.as_bytes()).unwrap()
+    }
+
+    fn opened(allow_loopback: bool, access: &Access) -> String {
+        match (Dialer { allow_loopback }).open(access) {
+            Ok(_) => "open".to_owned(),
+            Err(err) => Chain(&err).to_string(),
+        }
+    }
+
+    #[tokio::test]
+    async fn addresses_that_nobody_connects_to() {
+        for server in ["https://169.254.169.254", "https://[fe80::1]:6443", "https://0.0.0.0"] {
+            let said = opened(true, &access(server, "", ""));
+            assert!(said.contains("is not connected to"), "{said}");
+        }
+        for server in ["https://127.0.0.1:6443", "https://[::1]:6443"] {
+            let access = access(server, "", "");
+            assert!(opened(false, &access).contains("it is a loopback address"));
+            assert_eq!(opened(true, &access), "open");
+        }
+    }
+
+    /// A name says where it leads only when it is used.
+    #[tokio::test]
+    async fn names_that_lead_to_such_addresses() {
+        let access = access("https://localhost:1", "", "");
+        let connection = Dialer { allow_loopback: false }.open(&access).unwrap();
+        let err = crate::cluster_of(&connection.client, &connection.rest).await.unwrap_err();
+        let said = Chain(&err).to_string();
+        assert!(said.contains("is where localhost leads, and it is a loopback address"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_told_without_its_text() {
+        let pem = |text: &str| {
+            let text = format!("-----BEGIN {text}-----\ncanary\n-----END {text}-----\n");
+            BASE64.encode(text)
+        };
+        let (cert, key) = (pem("CERTIFICATE"), pem("PRIVATE KEY"));
+        let ca = format!(", certificate-authority-data: {cert}");
+        let said = opened(true, &access("https://a", &ca, ""));
+        assert_eq!(
+            said,
+            "cluster.certificate-authority-data of the kubeconfig holds no certificate that can be \
+             used"
+        );
+        let user = format!("client-certificate-data: {cert}, client-key-data: {key}");
+        let said = opened(true, &access("https://a", "", &user));
+        assert_eq!(said, "the credentials of the kubeconfig cannot be used");
     }
 }

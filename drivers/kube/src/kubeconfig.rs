@@ -406,7 +406,11 @@ fn identity(user: &Part<'_>) -> Result<Identity, KubeconfigError> {
             return Err(KubeconfigError::Missing { field });
         }
     };
-    let token = user.text("token")?.map(|token| Secret::new(token.trim().to_owned()));
+    let token = user.text("token")?.map(str::trim);
+    if token.is_some_and(|token| !token.chars().all(|sign| sign.is_ascii_graphic())) {
+        return Err(user.wrong("token", "has signs in it that no token has"));
+    }
+    let token = token.map(|token| Secret::new(token.to_owned()));
     let basic = match (user.text("username")?, user.text("password")?) {
         (Some(name), Some(password)) => Some((name.to_owned(), Secret::new(password.to_owned()))),
         _ => None,

@@ -112,6 +112,7 @@ fn what_makes_no_sense_is_told_without_its_values() {
         "client-key-data: aGVsbG8=",
         "{token: canary-of-the-kubeconfig, username: a, password: b}",
         "token: [canary-of-the-kubeconfig]",
+        "token: \"canary-of-the-kubeconfig\\nx\"",
     ] {
         lines.push_str(&format!("{}\n", told(&kubeconfig("server: https://a", user))));
     }
@@ -142,6 +143,7 @@ fn what_makes_no_sense_is_told_without_its_values() {
         error: user.client-key-data of the kubeconfig holds no PEM
         error: user.token of the kubeconfig stands beside a password; only one of them can be shown
         error: user.token of the kubeconfig is not text
+        error: user.token of the kubeconfig has signs in it that no token has
         error: current-context of the kubeconfig names something that contexts does not have
         error: current-context of the kubeconfig is not set
         error: context.cluster of the kubeconfig names something that clusters does not have

@@ -48,6 +48,10 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
 }
 
 fn print(plan: &Value) {
+    // Home goes without saying.
+    if let Some(target) = plan["target"].as_str().filter(|target| *target != "in-process") {
+        output::line(output::paint(&format!("at {}", clean(target)), Tone::Quiet));
+    }
     for line in plan["diff"].as_str().unwrap_or_default().lines() {
         let tone = match line.as_bytes().first() {
             Some(b'+') => Tone::Good,

@@ -84,6 +84,7 @@ fn objects_go_to_the_cluster_are_kept_there_and_leave_it() {
 
     let plan = pair.home.run_for(0, &["plan", "kustomization/app"]);
     assert!(plan.out.contains("nothing to do"), "{plan:#?}");
+    assert!(plan.out.contains("at cluster/"), "{plan:#?}");
     let get = pair.home.run_for(0, &["get", "kustomizations"]);
     assert!(get.out.contains("Applied revision"), "{get:#?}");
     let why = pair.home.run_for(0, &["why", "kustomization/app"]);
