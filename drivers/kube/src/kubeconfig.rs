@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use fixpoint_base::{Class, Classified, Digest, Limits, Secret};
 use fixpoint_yaml::YamlError;
 use http::Uri;
+use rustls_pki_types::ServerName;
 use serde_json::{Map, Value};
 
 /// Longest kubeconfig; a Secret cannot hold more anyway.
@@ -235,7 +236,11 @@ impl Access {
         let user = Part::new("user", user, USER)?;
         let server = server(&cluster)?;
         let ca = cluster.data("certificate-authority-data")?;
-        let tls_server_name = cluster.text("tls-server-name")?.map(str::to_owned);
+        let tls_server_name = cluster.text("tls-server-name")?;
+        if tls_server_name.is_some_and(|name| ServerName::try_from(name).is_err()) {
+            return Err(cluster.wrong("tls-server-name", "is no name that a server can have"));
+        }
+        let tls_server_name = tls_server_name.map(str::to_owned);
         let identity = identity(&user)?;
         let digest = digest(&server, ca.as_deref(), tls_server_name.as_deref(), &identity);
         Ok(Self { server, ca, tls_server_name, identity, digest })
@@ -386,8 +391,11 @@ fn server(cluster: &Part<'_>) -> Result<Uri, KubeconfigError> {
     if uri.query().is_some() || text.contains('#') {
         return Err(wrong("has a query or a fragment"));
     }
-    if uri.host().is_none_or(str::is_empty) {
+    if authority.host().is_empty() {
         return Err(wrong("has no host"));
+    }
+    if authority.as_str().len() > authority.host().len() && authority.port_u16().is_none() {
+        return Err(wrong("has a port that there is not"));
     }
     Ok(uri)
 }

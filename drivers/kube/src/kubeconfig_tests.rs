@@ -100,6 +100,8 @@ fn what_makes_no_sense_is_told_without_its_values() {
         "https://me:canary-of-the-kubeconfig@a",
         "https://a/?token=canary-of-the-kubeconfig",
         "canary-of-the-kubeconfig",
+        "https://a:99999",
+        "https://a:",
         "['canary-of-the-kubeconfig']",
         "''",
     ];
@@ -116,6 +118,8 @@ fn what_makes_no_sense_is_told_without_its_values() {
     ] {
         lines.push_str(&format!("{}\n", told(&kubeconfig("server: https://a", user))));
     }
+    let named = kubeconfig("server: https://a\ntls-server-name: canary of the kubeconfig", "");
+    lines.push_str(&format!("{}\n", told(&named)));
     let good = kubeconfig("server: https://a", "token: canary-of-the-kubeconfig");
     for (from, to) in [
         ("current-context: main", "current-context: canary-of-the-kubeconfig"),
@@ -137,6 +141,8 @@ fn what_makes_no_sense_is_told_without_its_values() {
         error: cluster.server of the kubeconfig has credentials in it
         error: cluster.server of the kubeconfig has a query or a fragment
         error: cluster.server of the kubeconfig does not begin with https://
+        error: cluster.server of the kubeconfig has a port that there is not
+        error: the kubeconfig cannot be read: line 10, column 22: mapping values are not allowed in this context
         error: cluster.server of the kubeconfig is not text
         error: cluster.server of the kubeconfig is not set
         error: user.client-key-data of the kubeconfig is not base64
@@ -144,6 +150,7 @@ fn what_makes_no_sense_is_told_without_its_values() {
         error: user.token of the kubeconfig stands beside a password; only one of them can be shown
         error: user.token of the kubeconfig is not text
         error: user.token of the kubeconfig has signs in it that no token has
+        error: cluster.tls-server-name of the kubeconfig is no name that a server can have
         error: current-context of the kubeconfig names something that contexts does not have
         error: current-context of the kubeconfig is not set
         error: context.cluster of the kubeconfig names something that clusters does not have
