@@ -21,7 +21,10 @@ mod unsupported;
 
 pub use condition::{Condition, ConditionStatus};
 pub use crd::{crds, crds_with_file_sources};
-pub use git_repository::{GitRepository, GitRepositoryRef, GitRepositorySpec, GitRepositoryStatus};
+pub use git_repository::{
+    GitRepository, GitRepositoryInclude, GitRepositoryRef, GitRepositorySpec, GitRepositoryStatus,
+    GitRepositoryVerification, GitVerificationMode,
+};
 pub use interval::Interval;
 pub use inventory::{ResourceInventory, ResourceRef, Snapshot};
 pub use kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};

@@ -151,6 +151,12 @@ pub mod reasons {
     pub const NEW_REVISION: &str = "NewRevision";
     /// An included source has changed.
     pub const INCLUDE_CHANGE: &str = "IncludeChange";
+    /// What is included does not exist.
+    pub const NOT_FOUND: &str = "NotFound";
+    /// What is included has nothing yet.
+    pub const NO_ARTIFACT: &str = "NoArtifact";
+    /// What is included could not be copied.
+    pub const COPY_FAILURE: &str = "CopyFailure";
     /// The provider cannot be used like this.
     pub const INVALID_PROVIDER_CONFIGURATION: &str = "InvalidProviderConfiguration";
     /// The URL cannot be used.

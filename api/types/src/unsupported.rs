@@ -11,7 +11,6 @@ use crate::kustomization::KustomizationSpec;
 type Row<S> = (&'static str, fn(&S) -> bool);
 
 const GIT_REPOSITORY: &[Row<GitRepositorySpec>] = &[
-    ("spec.include", |spec| !spec.include.is_empty()),
     ("spec.provider", |spec| !matches!(spec.provider, None | Some(GitProvider::Generic))),
     ("spec.proxySecretRef", |spec| spec.proxy_secret_ref.is_some()),
     ("spec.recurseSubmodules", |spec| spec.recurse_submodules),

@@ -10,8 +10,8 @@ use fixpoint_base::Digest;
 use fixpoint_source::verdict::{History, Position, Verdict};
 
 use crate::entry::{
-    Ack, Approve, Body, Config, Entry, Genesis, Intent, Meet, Observe, Outcome, Prune, Render,
-    Resolve, Violation,
+    Ack, Approve, Body, Config, Entry, Genesis, Included, Intent, Meet, Observe, Outcome, Prune,
+    Render, Resolve, Violation,
 };
 
 /// Something that does not make sense.
@@ -115,15 +115,31 @@ impl Audit {
     fn observe(&mut self, index: u64, subject: &str, observe: &Observe) -> Option<String> {
         let key = (subject.to_owned(), observe.store.clone(), observe.name.clone());
         let before = self.accepted.get(&key);
-        let problem = contradiction(before, observe).or_else(|| self.unallowed(subject, observe));
+        let problem = contradiction(before, observe)
+            .or_else(|| self.unallowed(subject, observe))
+            .or_else(|| self.unobserved(observe));
         if observe.admitted
             && let Some(position) = &observe.position
         {
             self.accepted.insert(key, position.clone());
         }
-        let tree = observe.position.as_ref().and_then(|position| position.tree);
+        let own = observe.position.as_ref().and_then(|position| position.tree);
+        let tree = observe.whole.or(own);
         self.observed.insert(index, Admitted { admitted: observe.admitted, tree });
         problem
+    }
+
+    /// What it includes must have been admitted itself.
+    fn unobserved(&self, observe: &Observe) -> Option<String> {
+        observe.included.iter().find_map(|Included { observe: at, source, .. }| {
+            match self.observed.get(at) {
+                None => Some(format!("there is no observation of {source} at {at}")),
+                Some(Admitted { admitted: false, .. }) => {
+                    Some(format!("it includes {source}, which was held at {at}"))
+                }
+                Some(_) => None,
+            }
+        })
     }
 
     /// Why an observation must not have been admitted.

@@ -44,6 +44,8 @@ fn body(words: &[&str]) -> Body {
             artifact: None,
             files: 0,
             bytes: 0,
+            included: included(&words[5.min(words.len())..]),
+            whole: words.get(5).map(|_| Digest::of(b"whole")),
         }),
         "violation" => Body::Violation(Violation {
             id: format!("id-{}", words[2]),
@@ -110,6 +112,17 @@ fn body(words: &[&str]) -> Body {
     }
 }
 
+/// What an observation includes: the indexes of the observations that admitted it.
+fn included(words: &[&str]) -> Vec<Included> {
+    let one = |word: &&str| Included {
+        source: "lib".to_owned(),
+        observe: word.strip_prefix("with=").unwrap().parse().unwrap(),
+        revision: String::new(),
+        artifact: Digest::of(b""),
+    };
+    words.iter().map(one).collect()
+}
+
 fn check(script: &str, expected: &[&str]) {
     let mut audit = Audit::default();
     let mut last = BTreeMap::new();
@@ -148,6 +161,27 @@ fn an_honest_log_has_no_problems() {
         resolve app 14
         ",
         &[],
+    );
+}
+
+#[test]
+fn what_is_included_was_admitted_itself() {
+    check(
+        "
+        genesis
+        observe lib aaa first admitted
+        observe lib bbb fork held
+        observe web ccc first admitted with=1
+        render app 3 whole
+        render app 3 ccc
+        observe web ccc same admitted with=2
+        observe web ccc same admitted with=1 with=9
+        ",
+        &[
+            "entry 5: the observation at 3 is of other content",
+            "entry 6: it includes lib, which was held at 2",
+            "entry 7: there is no observation of lib at 9",
+        ],
     );
 }
 

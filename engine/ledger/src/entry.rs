@@ -139,6 +139,25 @@ pub struct Observe {
     /// Bytes in it.
     #[serde(default)]
     pub bytes: u64,
+    /// Artifacts of other sources that were copied in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub included: Vec<Included>,
+    /// Digest of the tree with what was copied in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole: Option<Digest>,
+}
+
+/// An artifact of another source that is part of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Included {
+    /// The other source.
+    pub source: String,
+    /// Index of the observation that admitted its version.
+    pub observe: u64,
+    /// Its revision.
+    pub revision: String,
+    /// Digest of its artifact.
+    pub artifact: Digest,
 }
 
 /// A promise that a store broke.
@@ -468,6 +487,8 @@ mod tests {
             artifact: None,
             files: 3,
             bytes: 1 << 40,
+            included: Vec::new(),
+            whole: None,
         }))
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fixpoint_base::Digest;
 use fixpoint_source::verdict::{Known, Position};
 
 use crate::entry::{Body, Entry, Violation};
@@ -21,6 +22,8 @@ pub struct Source {
     pub violations: BTreeMap<String, (u64, Violation)>,
     /// Index of the last admitted observation by store, name and commit.
     pub admitted: BTreeMap<(String, String, String), u64>,
+    /// Digest of the last artifact by store and name: one version may have several.
+    pub artifacts: BTreeMap<(String, String), Digest>,
 }
 
 impl Source {
@@ -38,7 +41,7 @@ pub struct Open {
     /// The target.
     pub target: String,
     /// Digest of the list of steps.
-    pub plan: fixpoint_base::Digest,
+    pub plan: Digest,
 }
 
 /// The state that the entries read so far amount to.
@@ -69,6 +72,10 @@ impl Replay {
                 match &observe.position {
                     Some(position) if observe.admitted => {
                         accept(known, &observe.name, position);
+                        if let Some(artifact) = observe.artifact {
+                            let key = (observe.store.clone(), observe.name.clone());
+                            source.artifacts.insert(key, artifact);
+                        }
                         source.admitted.insert(
                             (observe.store.clone(), observe.name.clone(), position.commit.clone()),
                             index,

@@ -3,6 +3,7 @@
 //! Nothing here talks to a store; drivers ask the four questions and this crate judges the answers.
 
 pub mod ignore;
+pub mod inclusion;
 pub mod selection;
 pub mod store;
 pub mod tree;

@@ -13,7 +13,7 @@ use fixpoint_apply::Counts;
 use fixpoint_base::{Digest, canonical, object};
 use fixpoint_driver_store::{Indexed, Ledger, LedgerError, Report};
 use fixpoint_ledger::entry::{
-    Ack, Approve, Body, Draft, Entry, Input, Observe, Outcome, Prune, Render, Resolve,
+    Ack, Approve, Body, Draft, Entry, Included, Input, Observe, Outcome, Prune, Render, Resolve,
     Violation as ViolationEntry,
 };
 use fixpoint_ledger::{Intent, Permit, Replay};
@@ -46,6 +46,10 @@ pub struct Seeing {
     pub read: Option<Read>,
     /// Digest of the stored artifact.
     pub artifact: Option<Digest>,
+    /// What was copied in, and the digest of the tree with it.
+    pub included: Vec<Included>,
+    /// Digest of the tree that the artifact holds, where something was copied in.
+    pub whole: Option<Digest>,
     /// Files in the tree.
     pub files: u64,
     /// Bytes in the tree.
@@ -249,6 +253,14 @@ impl Record {
         let known = self.known(&seeing.subject, &seeing.url);
         let position = seeing.pointer.as_ref().map(|pointer| Position::of(pointer, seeing.read));
         known.position(&seeing.reference) == position.as_ref()
+            && self.last_artifact(seeing) == seeing.artifact
+    }
+
+    fn last_artifact(&self, seeing: &Seeing) -> Option<Digest> {
+        let state = self.state();
+        let source = state.replay.sources.get(&seeing.subject)?;
+        let key = (seeing.url.clone(), verdict::name_of(&seeing.reference));
+        source.artifacts.get(&key).copied()
     }
 
     async fn acknowledge(
@@ -301,6 +313,8 @@ impl Record {
             artifact: seeing.artifact,
             files: seeing.files,
             bytes: seeing.bytes,
+            included: seeing.included,
+            whole: seeing.whole,
         });
         self.append(&seeing.subject, ENGINE, seeing.now, body).await?;
         Ok(())
@@ -336,7 +350,7 @@ impl Record {
     }
 
     /// Index of the last admitted observation of a revision.
-    fn admitted(&self, source: &str, revision: &str) -> Option<u64> {
+    pub fn admitted(&self, source: &str, revision: &str) -> Option<u64> {
         let (_, commit) = revision.rsplit_once("sha1:")?;
         let state = self.state();
         let admitted = &state.replay.sources.get(source)?.admitted;

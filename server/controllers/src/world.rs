@@ -191,7 +191,15 @@ impl World {
         }
     }
 
-    fn wake_dependents(&self, kind: Kind, name: &Named) {
+    /// Wakes whoever builds on an object.
+    pub fn wake_dependents(&self, kind: Kind, name: &Named) {
+        if kind == Kind::Source {
+            for (source, object) in self.all(Kind::Source) {
+                if includes_of(&source, &object).contains(name) {
+                    self.wake_source.wake(source);
+                }
+            }
+        }
         for (delivery, object) in self.all(Kind::Delivery) {
             let depends = match kind {
                 Kind::Source => source_of(&delivery, &object).as_ref() == Some(name),
@@ -253,6 +261,18 @@ pub fn source_of(delivery: &Named, object: &Value) -> Option<Named> {
     let source = object.get("spec")?.get("sourceRef")?;
     let namespace = source["namespace"].as_str().unwrap_or(&delivery.namespace);
     Some(Named::new(namespace, source["name"].as_str()?))
+}
+
+/// The sources that a source includes.
+pub fn includes_of(source: &Named, object: &Value) -> BTreeSet<Named> {
+    object["spec"]["include"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|include| {
+            Some(Named::new(&source.namespace, include["repository"]["name"].as_str()?))
+        })
+        .collect()
 }
 
 /// The deliveries that a delivery depends on.

@@ -35,6 +35,8 @@ pub struct Kept {
     waiting: Option<(Digest, Instant)>,
     /// Deliveries that take objects over from this one.
     handed_to: Vec<Named>,
+    /// Whether what depends on it should look, though the status may read as before.
+    news: bool,
     /// What the last plan left alone for somebody or something to act on.
     pub left: Vec<String>,
     /// The rendering whose health was last told, so that it is told once.

@@ -76,6 +76,9 @@ pub async fn reconcile(ctx: Arc<Context>, name: Named) -> Option<Next> {
             for other in kept.handed_to.drain(..) {
                 ctx.world.waker(Kind::Delivery).wake(other);
             }
+            if std::mem::take(&mut kept.news) {
+                ctx.world.wake_dependents(Kind::Delivery, &name);
+            }
             Some(run.next(&said))
         }
         Err(err) => Some(crate::unreadable(&ctx, Kind::Delivery, &name, &err)),
@@ -152,6 +155,7 @@ impl Run<'_> {
         if !facts.is_clean() {
             return Ok(Said::Partly(Box::new(facts)));
         }
+        kept.news |= self.ctx.wanted.applied(self.name, &scene.artifact);
         let checked = self.health(&scene, kept).await;
         Ok(Said::Applied { facts: Box::new(facts), checked })
     }

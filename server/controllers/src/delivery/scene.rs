@@ -31,6 +31,8 @@ use crate::world::{self, Kind};
 pub(super) struct Scene {
     pub target: Arc<Target>,
     pub revision: String,
+    /// Digest of the artifact.
+    pub artifact: String,
     pub rendered: Rendered,
     pub live: LiveSet,
     pub inventory: Inventory,
@@ -73,6 +75,7 @@ impl Run<'_> {
         let mut scene = Scene {
             target,
             revision,
+            artifact,
             rendered,
             live,
             inventory,
@@ -159,7 +162,8 @@ impl Run<'_> {
     }
 
     /// What a dependency lacks, by Flux's rule: it exists, its generation was looked at, it is
-    /// ready, and at the source's revision where both follow the same source.
+    /// ready, and at the source's revision where both follow the same source; and, which Flux does
+    /// not ask, at the artifact that the revision has now.
     fn lack_of(&self, dependency: &Named) -> Option<String> {
         let Some(object) = self.ctx.world.get(Kind::Delivery, dependency) else {
             return Some("it does not exist".to_owned());
@@ -179,9 +183,16 @@ impl Run<'_> {
             return None;
         }
         let artifact = self.ctx.world.get(Kind::Source, &source)?;
-        let wanted = &artifact["status"]["artifact"]["revision"];
-        (status["lastAppliedRevision"] != *wanted)
-            .then(|| format!("it is not at {} yet", wanted.as_str().unwrap_or("the revision")))
+        let artifact = &artifact["status"]["artifact"];
+        let revision = artifact["revision"].as_str().unwrap_or("the revision");
+        if status["lastAppliedRevision"] != artifact["revision"] {
+            return Some(format!("it is not at {revision} yet"));
+        }
+        let digest = artifact["digest"].as_str().unwrap_or_default();
+        self.ctx
+            .wanted
+            .has_applied_another(dependency, digest)
+            .then(|| format!("it is not at the new content of {revision} yet"))
     }
 
     /// The rendering of the source's artifact, done again only if an input changed.

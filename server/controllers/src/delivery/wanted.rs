@@ -18,6 +18,8 @@ struct Want {
     source: Named,
     /// Digest of the source's artifact: one revision may have several.
     artifact: String,
+    /// Digest of the artifact that was applied last; unknown after a start.
+    applied: Option<String>,
     objects: BTreeSet<Id>,
 }
 
@@ -36,9 +38,29 @@ impl Wanted {
         set: &DesiredSet,
     ) {
         let objects = set.objects().iter().map(|wanted| Id::from(&wanted.key)).collect();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = all
+            .get(delivery)
+            .filter(|before| before.source == source && before.target == target);
+        let applied = before.and_then(|before| before.applied.clone());
         let target = target.to_owned();
-        let want = Want { target, source, artifact: artifact.to_owned(), objects };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(delivery.clone(), want);
+        let want = Want { target, source, artifact: artifact.to_owned(), applied, objects };
+        all.insert(delivery.clone(), want);
+    }
+
+    /// Says that a delivery has applied an artifact; tells whether that is news.
+    pub fn applied(&self, delivery: &Named, artifact: &str) -> bool {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(want) = all.get_mut(delivery) else { return false };
+        let before = want.applied.replace(artifact.to_owned());
+        before.as_deref() != Some(artifact)
+    }
+
+    /// Whether the last artifact that a delivery is known to have applied is another one.
+    pub fn has_applied_another(&self, delivery: &Named, artifact: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let applied = all.get(delivery).and_then(|want| want.applied.as_deref());
+        applied.is_some_and(|applied| applied != artifact)
     }
 
     /// Says that a delivery has looked at an artifact and could not render it; what it wanted

@@ -2,8 +2,10 @@
 //! delivered.
 
 mod credentials;
+mod inclusion;
 mod reconcile;
 mod selection;
 mod status;
+mod storing;
 
 pub use reconcile::reconcile;

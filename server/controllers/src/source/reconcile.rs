@@ -18,8 +18,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::credentials::{self, CredentialsError};
+use super::inclusion::{self, Included};
 use super::selection;
 use super::status::{self, Said};
+use super::storing::Version;
 use crate::context::{Context, jittered};
 use crate::events::Severity;
 use crate::looper::{Named, Next};
@@ -73,11 +75,20 @@ pub async fn reconcile(ctx: Arc<Context>, name: Named) -> Option<Next> {
     }
 }
 
-struct Run<'a> {
-    ctx: &'a Arc<Context>,
-    name: &'a Named,
-    object: &'a Value,
-    repository: &'a GitRepository,
+pub(super) struct Run<'a> {
+    pub ctx: &'a Arc<Context>,
+    pub name: &'a Named,
+    pub object: &'a Value,
+    pub repository: &'a GitRepository,
+}
+
+/// What is declared of the version that is wanted.
+struct Declared {
+    reference: Reference,
+    history: Option<History>,
+    selection: Selection,
+    /// What is wrong with these is told once the version is judged: a broken promise comes first.
+    included: Result<Vec<Included>, Said>,
 }
 
 /// What a store is asked within one run, on a thread that may block.
@@ -89,7 +100,7 @@ struct Asked {
 }
 
 impl Run<'_> {
-    fn subject(&self) -> String {
+    pub fn subject(&self) -> String {
         format!("GitRepository/{}", self.name)
     }
 
@@ -107,25 +118,34 @@ impl Run<'_> {
         if !unsupported.is_empty() {
             return Err(Said::unsupported(&unsupported));
         }
-        let history = self.history()?;
-        let selection = selection::declared(spec, &self.ctx.limits)?;
-        let reference = reference(spec.reference.as_ref());
+        let declared = self.declared()?;
         let store = self.open().await?;
 
         let began = Instant::now();
-        let asked = self.ask(&store, &reference).await;
+        let asked = self.ask(&store, &declared.reference).await;
         let pointer = match asked.pointer {
             Ok(pointer) => Some(pointer),
-            Err(err) if self.is_gone(&reference, &err) => None,
+            Err(err) if self.is_gone(&declared.reference, &err) => None,
             Err(err) => return Err(self.fetch_failed(&err, began.elapsed())),
         };
         if let Some(pointer) = &pointer
-            && self.is_settled(&reference, pointer, &selection)
+            && self.is_settled(&declared, pointer)
         {
             return Ok(Said::Same);
         }
         let ancestry = asked.ancestry.map_err(|err| self.fetch_failed(&err, began.elapsed()))?;
-        self.judge(store, reference, pointer, selection, ancestry, history, began).await
+        self.judge(store, declared, pointer, ancestry, began).await
+    }
+
+    fn declared(&self) -> Result<Declared, Said> {
+        let (spec, limits) = (&self.repository.spec, &self.ctx.limits);
+        let includes = inclusion::declared(spec, limits)?;
+        Ok(Declared {
+            reference: reference(spec.reference.as_ref()),
+            history: self.history()?,
+            selection: selection::declared(spec, limits)?,
+            included: inclusion::find(self.ctx, self.name, includes),
+        })
     }
 
     fn history(&self) -> Result<Option<History>, Said> {
@@ -181,7 +201,9 @@ impl Run<'_> {
     }
 
     /// Whether the version is the one that is stored, accepted, and declared ready.
-    fn is_settled(&self, reference: &Reference, pointer: &Pointer, selection: &Selection) -> bool {
+    fn is_settled(&self, declared: &Declared, pointer: &Pointer) -> bool {
+        let Declared { reference, history: _, selection, included } = declared;
+        let Ok(included) = included else { return false };
         let known = self.ctx.record.known(&self.subject(), &self.repository.spec.url);
         let accepted = known.position(reference).is_some_and(|known| {
             known.commit == pointer.commit
@@ -189,13 +211,14 @@ impl Run<'_> {
                 && known.selection == selection.digest()
                 && !known.gone
         });
-        accepted && self.stored(pointer)
+        accepted && self.stored(pointer, included)
     }
 
     /// Whether the artifact in the status is of this version and really there.
-    fn stored(&self, pointer: &Pointer) -> bool {
+    fn stored(&self, pointer: &Pointer, included: &[Included]) -> bool {
         self.repository.status.as_ref().is_some_and(|status| {
             selection::is_observed(&self.repository.spec, status)
+                && inclusion::is_observed(&self.repository.spec, status, included)
                 && status.artifact.as_ref().is_some_and(|artifact| {
                     artifact.revision == pointer.revision()
                         && self.ctx.artifacts.has(&artifact.path, &artifact.digest)
@@ -206,23 +229,20 @@ impl Run<'_> {
     async fn judge(
         &self,
         store: Arc<dyn Store>,
-        reference: Reference,
+        declared: Declared,
         pointer: Option<Pointer>,
-        selection: Selection,
         ancestry: Ancestry,
-        history: Option<History>,
         began: Instant,
     ) -> Result<Said, Said> {
+        let Declared { reference, history, selection, included } = declared;
         let url = &self.repository.spec.url;
         let known = self.ctx.record.known(&self.subject(), url);
-        let content = match &pointer {
+        let fetched = match &pointer {
             Some(pointer) => Some(self.fetch(&store, pointer, &selection, began).await?),
             None => None,
         };
         let began = Instant::now();
-        let read = content
-            .as_ref()
-            .map(|content| Read { tree: content.tree.digest(), selection: selection.digest() });
+        let read = fetched.as_ref().map(|(_, read)| *read);
         let seen = match &pointer {
             Some(pointer) => Seen::At(pointer, read),
             None => Seen::Gone,
@@ -247,27 +267,30 @@ impl Run<'_> {
             reference,
             pointer: pointer.clone(),
             read,
-            files: content.as_ref().map_or(0, |content| content.tree.len() as u64),
-            bytes: content.as_ref().map_or(0, |content| content.tree.bytes()),
+            included: Vec::new(),
+            whole: None,
+            files: fetched.as_ref().map_or(0, |(content, _)| content.tree.len() as u64),
+            bytes: fetched.as_ref().map_or(0, |(content, _)| content.tree.bytes()),
             verdict: finding.verdict,
             history,
             artifact: None,
             now: self.ctx.now(),
         };
-        match (delivery, pointer, content) {
+        match (delivery, pointer, fetched) {
             (Delivery::Hold { violation }, _, _) => {
                 self.record(self.ctx.record.held(seeing, &violation)).await?;
                 self.tell(StageName::Verdict, &violation.held(), began.elapsed(), false);
                 Ok(Said::Held { violation: Box::new(violation), unproven })
             }
-            (Delivery::Deliver { warning }, Some(pointer), Some(content)) => {
+            (Delivery::Deliver { warning }, Some(pointer), Some((content, _))) => {
                 let answered = match (acknowledged, broken) {
                     (Some(ack), Some(broken)) if warning.is_none() && ack.id == broken.id => {
                         Some((ack, broken))
                     }
                     _ => None,
                 };
-                self.store(seeing, pointer, content, warning, answered, began).await
+                let version = Version { pointer, content, included: included? };
+                self.store(seeing, version, warning, answered, began).await
             }
             // A name that is gone is always held; without a pointer there is nothing to deliver.
             (Delivery::Deliver { .. }, _, _) => Ok(Said::Same),
@@ -293,60 +316,21 @@ impl Run<'_> {
         pointer: &Pointer,
         selection: &Selection,
         began: Instant,
-    ) -> Result<Content, Said> {
+    ) -> Result<(Content, Read), Said> {
         let (store, at, selection) = (store.clone(), pointer.clone(), selection.clone());
-        let content = blocking(move || store.content(&at, &selection)).await;
-        let content = content.map_err(|err| self.fetch_failed(&err, began.elapsed()))?;
+        let fetched = blocking(move || {
+            let content = store.content(&at, &selection)?;
+            let read = Read { tree: content.tree.digest(), selection: selection.digest() };
+            Ok::<_, StoreError>((content, read))
+        });
+        let fetched = fetched.await;
+        let (content, read) = fetched.map_err(|err| self.fetch_failed(&err, began.elapsed()))?;
         let detail = format!("{} {:?}", short(&pointer.revision()), content.subject);
         self.tell(StageName::Fetched, &detail, began.elapsed(), true);
-        Ok(content)
+        Ok((content, read))
     }
 
-    /// Stores the artifact, then records the observation: what the ledger accepts is there.
-    async fn store(
-        &self,
-        seeing: Seeing,
-        pointer: Pointer,
-        content: Content,
-        warning: Option<Violation>,
-        answered: Option<(Acknowledged, Violation)>,
-        began: Instant,
-    ) -> Result<Said, Said> {
-        let verdict = seeing.verdict;
-        let now = seeing.now;
-        let revision = pointer.revision();
-        let artifacts = self.ctx.artifacts.clone();
-        let (namespace, name) = (self.name.namespace.clone(), self.name.name.clone());
-        let name_of_file = file_name(&pointer, seeing.read);
-        let before = self.repository.status.as_ref().and_then(|status| status.artifact.clone());
-        let stored = blocking(move || {
-            let stored =
-                artifacts.put("gitrepository", &namespace, &name, &name_of_file, &content.tree)?;
-            // The version before stays for those who are still reading it.
-            let before = before.map(|before| before.path).unwrap_or_default();
-            artifacts.gc("gitrepository", &namespace, &name, &[&stored.path, &before])?;
-            Ok::<_, fixpoint_driver_store::ArtifactError>(stored)
-        })
-        .await
-        .map_err(|err| Said::Failed {
-            reason: reasons::ARCHIVE_OPERATION_FAILED,
-            message: Chain(&err).to_string(),
-        })?;
-        let seeing = Seeing { artifact: Some(stored.digest), ..seeing };
-        self.record(self.ctx.record.accepted(seeing, warning.as_ref(), answered)).await?;
-        let detail = match &warning {
-            Some(violation) => violation.warned(),
-            None => format!("{verdict}: {}", short(&revision)),
-        };
-        self.tell(StageName::Verdict, &detail, began.elapsed(), warning.is_none());
-        Ok(Said::Stored {
-            artifact: Box::new(status::artifact(&stored, &self.ctx.artifact_url, &revision, now)),
-            verdict,
-            warning: warning.map(Box::new),
-        })
-    }
-
-    async fn record(
+    pub async fn record(
         &self,
         written: impl Future<Output = Result<(), fixpoint_driver_store::LedgerError>>,
     ) -> Result<(), Said> {
@@ -378,7 +362,7 @@ impl Run<'_> {
         }
     }
 
-    fn tell(&self, name: StageName, detail: &str, took: Duration, ok: bool) {
+    pub fn tell(&self, name: StageName, detail: &str, took: Duration, ok: bool) {
         let (subject, detail) = (self.subject(), detail.to_owned());
         self.ctx.stages.tell(Stage { subject, name, detail, took, ok });
     }
@@ -399,8 +383,9 @@ impl Run<'_> {
             self.ctx.now(),
             known.positions().next().is_some(),
         );
-        if matches!(said, Said::Stored { .. }) {
+        if let Said::Stored { included, .. } = said {
             selection::observe(&self.repository.spec, &mut status);
+            inclusion::observe(&self.repository.spec, &mut status, included);
         }
         if let Some(requested) = self.requested_at() {
             status.last_handled_reconcile_at = Some(requested);
@@ -421,6 +406,11 @@ impl Run<'_> {
                     format!("an acknowledgement, or the store's repair: {}", violation.fact());
                 Next::Wait(jittered(interval), wait)
             }
+            Said::Unavailable { message, .. } => {
+                self.ctx.succeeded(Kind::Source, self.name);
+                // The watches wake us when what is included comes.
+                Next::Wait(jittered(interval), message.clone())
+            }
             Said::Failed { message, .. } => {
                 Next::Retry(self.ctx.failed(Kind::Source, self.name).min(interval), message.clone())
             }
@@ -435,7 +425,7 @@ impl Run<'_> {
         match said {
             Said::Same => {}
             Said::Stored { artifact, .. } => {
-                if old["artifact"]["revision"] != artifact.revision.as_str() {
+                if old["artifact"]["digest"] != artifact.digest.as_str() {
                     let message = format!("stored artifact for revision '{}'", artifact.revision);
                     event(Severity::Normal, "NewArtifact", message).await;
                 }
@@ -444,7 +434,9 @@ impl Run<'_> {
                 let message = status::held(violation, unproven.as_deref());
                 event(Severity::Warning, reasons::GIT_SEMANTICS_VIOLATION, message).await;
             }
-            Said::Failed { reason, message } | Said::Stalled { reason, message } => {
+            Said::Unavailable { reason, message }
+            | Said::Failed { reason, message }
+            | Said::Stalled { reason, message } => {
                 event(Severity::Warning, reason, message.clone()).await;
             }
         }
@@ -487,26 +479,17 @@ fn reference(declared: Option<&GitRepositoryRef>) -> Reference {
     }
 }
 
-/// What an artifact is called: by its commit and, where that does not say it all, by its content
-/// too, so that who reads the one before is not handed another.
-fn file_name(pointer: &Pointer, read: Option<Read>) -> String {
-    match read {
-        Some(Read { tree, selection: Some(_) }) => format!("{}-{}", pointer.commit, tree.short()),
-        _ => pointer.commit.clone(),
-    }
-}
-
 /// The schema has checked the text; one that slips through counts as a minute.
 fn duration(interval: &Interval) -> Duration {
     interval.duration().filter(|found| !found.is_zero()).unwrap_or(Duration::from_secs(60))
 }
 
-fn timeout(declared: &Interval) -> Duration {
+pub(super) fn timeout(declared: &Interval) -> Duration {
     duration(declared)
 }
 
 /// A revision with its id cut to what a person can compare.
-fn short(revision: &str) -> String {
+pub(super) fn short(revision: &str) -> String {
     match revision.split_once("sha1:") {
         Some((name, id)) => format!("{name}sha1:{}", id.chars().take(8).collect::<String>()),
         None => revision.to_owned(),
@@ -514,7 +497,7 @@ fn short(revision: &str) -> String {
 }
 
 /// Runs what blocks where blocking is allowed. A panic goes on in the run that asked.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),

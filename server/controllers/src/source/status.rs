@@ -22,6 +22,8 @@ pub enum Said {
         verdict: Verdict,
         /// What is wrong with it, under a policy that only warns.
         warning: Option<Box<Violation>>,
+        /// What was copied in.
+        included: Vec<Artifact>,
     },
     /// The last good version stays until somebody answers.
     Held {
@@ -29,6 +31,13 @@ pub enum Said {
         violation: Box<Violation>,
         /// Why the answer that somebody gave is not taken.
         unproven: Option<String>,
+    },
+    /// What is included cannot be had yet; the last good version stays.
+    Unavailable {
+        /// One word.
+        reason: &'static str,
+        /// One sentence.
+        message: String,
     },
     /// Something failed that may mend itself.
     Failed {
@@ -163,6 +172,13 @@ pub fn after(
             clear(all, &[conditions::RECONCILING, conditions::STALLED, conditions::FETCH_FAILED]);
             status.observed_generation = generation;
         }
+        Said::Unavailable { reason, message } => {
+            set(all, conditions::READY, ConditionStatus::False, reason, message);
+            set(all, conditions::INCLUDE_UNAVAILABLE, ConditionStatus::True, reason, message);
+            let waits = reasons::PROGRESSING_WITH_RETRY;
+            set(all, conditions::RECONCILING, ConditionStatus::True, waits, message);
+            clear(all, &[conditions::STALLED, conditions::FETCH_FAILED]);
+        }
         Said::Failed { reason, message } => {
             set(all, conditions::READY, ConditionStatus::False, reason, message);
             set(all, conditions::FETCH_FAILED, ConditionStatus::True, reason, message);
@@ -176,6 +192,15 @@ pub fn after(
             clear(all, &[conditions::RECONCILING, conditions::FETCH_FAILED]);
             status.observed_generation = generation;
         }
+    }
+    // What an earlier state or an earlier declaration left behind goes.
+    if !matches!(said, Said::Unavailable { .. }) {
+        clear(all, &[conditions::INCLUDE_UNAVAILABLE]);
+    }
+    let outdated = condition::find(all, conditions::GIT_SEMANTICS)
+        .is_some_and(|held| !held.is_true() && held.observed_generation != generation);
+    if outdated {
+        clear(all, &[conditions::GIT_SEMANTICS]);
     }
     // Before anything was accepted there is no history to keep.
     if !known && !matches!(said, Said::Held { .. }) {
