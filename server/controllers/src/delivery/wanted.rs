@@ -39,9 +39,8 @@ impl Wanted {
     ) {
         let objects = set.objects().iter().map(|wanted| Id::from(&wanted.key)).collect();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = all
-            .get(delivery)
-            .filter(|before| before.source == source && before.target == target);
+        let before =
+            all.get(delivery).filter(|before| before.source == source && before.target == target);
         let applied = before.and_then(|before| before.applied.clone());
         let target = target.to_owned();
         let want = Want { target, source, artifact: artifact.to_owned(), applied, objects };
