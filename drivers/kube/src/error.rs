@@ -273,9 +273,11 @@ impl Classified for TargetError {
                 Some("set metadata.namespace, or spec.targetNamespace of the delivery".into())
             }
             Self::BadName { .. } => Some("use a DNS name".into()),
-            Self::Refused { act: Act::Identify, .. } => {
-                Some("allow the identity of the kubeconfig to get the namespace kube-system".into())
-            }
+            Self::Refused { act: Act::Identify, .. } => Some(
+                "see that the cluster knows the credentials, and allow the identity of the \
+                     kubeconfig to get the namespace kube-system"
+                    .into(),
+            ),
             Self::Refused { .. } => {
                 Some("grant this to the identity of the delivery, or change its identity".into())
             }
@@ -323,6 +325,12 @@ impl What {
 
     pub fn plain(name: impl Into<String>) -> Self {
         Self { name: name.into(), secret: false }
+    }
+
+    /// Asked of a server that may be any: what it says of itself is not repeated, so that nobody
+    /// reads through us what they cannot reach.
+    pub fn of_a_stranger(name: impl Into<String>) -> Self {
+        Self { name: name.into(), secret: true }
     }
 
     fn words(&self, status: &Status) -> String {

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// # Errors
 /// When it does not say.
 pub async fn cluster_of(client: &Client, rest: &Rest) -> Result<String, TargetError> {
-    let what = What::plain(format!("Namespace/{NAMESPACE}"));
+    let what = What::of_a_stranger(format!("Namespace/{NAMESPACE}"));
     let call = Call::get(Act::Identify, what, format!("/api/v1/namespaces/{NAMESPACE}"));
     match call::send(client, rest, &call, LIMIT).await? {
         Answer::Ok(_, namespace) => {
@@ -33,8 +33,13 @@ pub async fn cluster_of(client: &Client, rest: &Rest) -> Result<String, TargetEr
                 _ => Err(call::nonsense(&call, "the namespace has no uid")),
             }
         }
-        Answer::Missing(status) => Err(call.refusal(404, &status)),
-        Answer::No(code, status) => Err(call.refusal(code, &status)),
+        Answer::Missing(_) => {
+            Err(call::nonsense(&call, "it is no cluster, or lost that namespace"))
+        }
+        Answer::No(code @ (401 | 403 | 408 | 429 | 500..=599), status) => {
+            Err(call.refusal(code, &status))
+        }
+        Answer::No(code, _) => Err(call::nonsense(&call, &format!("it is a {code}"))),
     }
 }
 

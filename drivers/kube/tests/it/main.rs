@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests panic as tests do")]
 
 mod faults;
+mod identity;
 mod perform;
 mod script;
 mod watches;
