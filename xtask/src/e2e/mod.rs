@@ -11,6 +11,7 @@ mod install;
 pub mod peers;
 mod process;
 pub mod program;
+mod remote;
 mod script;
 mod server;
 mod spine;
@@ -44,6 +45,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "bed", smoke: true, run: cluster::trial::run },
     Suite { name: "spine", smoke: true, run: spine::run },
     Suite { name: "install", smoke: true, run: install::run },
+    Suite { name: "remote", smoke: true, run: remote::run },
     Suite { name: "corpus", smoke: true, run: corpus::run },
 ];
 
