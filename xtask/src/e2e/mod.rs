@@ -7,6 +7,7 @@
 mod client;
 pub mod cluster;
 mod corpus;
+mod git_server;
 mod install;
 pub mod peers;
 mod process;

@@ -13,6 +13,7 @@ mod content;
 mod crash;
 mod disk;
 mod harness;
+mod in_cluster;
 mod ledger;
 mod remote;
 mod rows_g;

@@ -3,6 +3,7 @@
 //! In: a cluster, and the program. Out: a step for each promise. Nothing runs pods here: what the
 //! Deployment would start is started by hand, with the rights of its ServiceAccount.
 
+mod deliver;
 mod replicas;
 
 use std::path::{Path, PathBuf};

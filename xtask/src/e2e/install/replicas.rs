@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use super::{SYSTEM, Scene};
+use super::{SYSTEM, Scene, deliver};
 use crate::e2e::Report;
 use crate::e2e::process::{Process, wait};
 
@@ -26,6 +26,7 @@ pub fn one_leads(scene: &Scene<'_>, report: &mut Report) -> Result<()> {
     report.take("the engine's own API is for whom the cluster knows and lets", {
         engines.answers_whom_it_may()
     });
+    deliver::delivers(scene, report)?;
     first.kill()?;
     report.take("a killed leader is followed by the other", engines.follows(&mut second));
     report.take("who is told to stop lets go of the lease", engines.lets_go(second));
@@ -66,6 +67,7 @@ impl<'a> Engines<'a> {
         let mut command = Command::new(&self.scene.fixpoint);
         command
             .args(["controller", "--listen", "127.0.0.1:0", "--engine-listen", "127.0.0.1:0"])
+            .arg("--allow-loopback-sources")
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .arg("--data-dir")
