@@ -40,18 +40,21 @@ impl Remotes {
         self.all().get(name).cloned().with_context(|| format!("there is no cluster {name}"))
     }
 
-    /// Puts a new cluster behind an address, in the place of the one that was there.
+    /// Puts a new cluster behind an address, in the place of the one that was there; on the open
+    /// connections, too, as a proxy might, or so that they break.
     ///
     /// # Errors
     /// When its API server does not open.
-    pub async fn begin(&self, name: &str, clock: Clock) -> Result<()> {
+    pub async fn begin(&self, name: &str, clock: Clock, breaks: bool) -> Result<()> {
         let options = Options { clock, ..Options::memory() };
         let server = ApiServer::open(options).await.context("could not open the API server")?;
         let mut all = self.all();
         match all.get_mut(name) {
             Some(remote) => {
                 remote.server = server;
-                remote.dials.dialled();
+                if breaks {
+                    remote.dials.dialled();
+                }
             }
             None => {
                 let (rules, dials) = (Rules::default(), Dials::default());

@@ -20,7 +20,7 @@
 //! | `create`, `delete`, `label`, `annotate`, `stick`, `unstick`, `status-ready` | what people and controllers do to objects |
 //! | `suspend`, `resume`, `reconcile`, `ack` | what people do to sources and deliveries |
 //! | `apiserver outage N times`, `apiserver freeze OBJECT`, `apiserver open` | the way to the API server |
-//! | `cluster NAME`, `cluster NAME outage N times`, `cluster NAME hangs`, `cluster NAME open` | a new cluster stands behind an address, with a Secret that leads there; how it answers |
+//! | `cluster NAME`, `cluster NAME exchanged`, `cluster NAME outage N times`, `cluster NAME hangs`, `cluster NAME open` | a new cluster stands behind an address, with a Secret that leads there; how it answers |
 //! | `kubeconfig NAME` | a Secret of this name holds the text in the margin |
 //! | `at NAME COMMAND…` | what is there, or what somebody does, in another cluster |
 //! | `restart`, `crash` | another engine on the same data, after a stop or a power cut |

@@ -181,6 +181,7 @@ impl Player {
         let rules = || self.world.remotes.rules(name);
         match words {
             [] => self.world.cluster(name).await?,
+            ["exchanged"] => self.world.exchange(name).await?,
             ["outage", count, "times"] => {
                 rules()?.refuse(count.parse().context("how many times?")?)
             }

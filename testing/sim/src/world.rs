@@ -193,8 +193,16 @@ impl World {
     /// # Errors
     /// When it does not open.
     pub async fn cluster(&self, name: &str) -> Result<()> {
-        self.remotes.begin(name, self.clock.clone()).await?;
+        self.remotes.begin(name, self.clock.clone(), true).await?;
         self.kubeconfig(name, &Remotes::kubeconfig(name)).await
+    }
+
+    /// Exchanges a cluster while connections to it are open, and go on.
+    ///
+    /// # Errors
+    /// When the new one does not open.
+    pub async fn exchange(&self, name: &str) -> Result<()> {
+        self.remotes.begin(name, self.clock.clone(), false).await
     }
 
     /// Puts a kubeconfig into a Secret.

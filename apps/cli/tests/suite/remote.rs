@@ -41,7 +41,8 @@ impl Pair {
             ("deploy/one.yaml", &config_map("one", "first")),
             ("deploy/two.yaml", &config_map("two", "first")),
         ]);
-        let home = Home::new().allow(repo.root());
+        // Everything that it and its libraries can say: no credential may be in it.
+        let home = Home::new().allow(repo.root()).trace();
         let there = Home::new();
         let (engine, remote) = (home.up(), there.up());
         engine.api().apply(&source("shop", &repo.url()));
