@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::page::{self, PageAt};
 use crate::past::{self, canonical, make_private};
 use crate::report::advice;
 
@@ -28,12 +29,16 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Folders whose repositories may be sources.
     pub allow_file_sources: Vec<PathBuf>,
+    /// Where the page is.
+    pub page: PageAt,
 }
 
 /// A running engine.
 pub struct Running {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where the page is; `None` where it is off.
+    pub page: Option<String>,
     /// The kubeconfig it wrote.
     pub kubeconfig: PathBuf,
     /// How long it took from the first step to serving.
@@ -83,8 +88,9 @@ impl Running {
 /// with.
 pub async fn start(settings: Settings) -> Result<Running> {
     let began = Instant::now();
-    let listener = bind(settings.listen).await?;
+    let listener = bind(settings.listen, "--listen").await?;
     let address = listener.local_addr()?;
+    let page_listener = page::bind(settings.page, settings.listen).await?;
     make_private(&settings.data_dir)?;
     past::must_be_standalone(&settings.data_dir)?;
 
@@ -138,7 +144,12 @@ pub async fn start(settings: Settings) -> Result<Running> {
     write_private(&kubeconfig, &text)?;
 
     let (stop, stopped) = watch::channel(false);
-    let mounts = mounts(&engine);
+    let page = match page_listener {
+        Some(listener) => Some((page::page(&engine, listener.local_addr()?), listener)),
+        None => None,
+    };
+    let mut mounts = mounts(&engine);
+    mounts.insert(0, page::mount(page.as_ref().map(|(page, _)| page.clone())));
     let stages = engine.stages();
     let serving = server.clone();
     let until = wait(stopped.clone());
@@ -147,18 +158,23 @@ pub async fn start(settings: Settings) -> Result<Running> {
             tracing::error!(error = %err, "the API server stopped");
         }
     });
-    let run = tokio::spawn(engine.run(wait(stopped)));
+    let mut tasks = vec![serve, tokio::spawn(engine.run(wait(stopped.clone())))];
+    let page_url = page.as_ref().map(|(page, _)| page.url());
+    if let Some((page, listener)) = page {
+        tasks.push(tokio::spawn(page.serve(listener, wait(stopped))));
+    }
     server.set_ready(true);
     let client = kube::Client::new(server.service(User::admin()), "default");
     Ok(Running {
         address,
+        page: page_url,
         kubeconfig,
         ready_after: began.elapsed(),
         admin: client,
         stages,
         server,
         stop,
-        tasks: vec![serve, run],
+        tasks,
     })
 }
 
@@ -167,7 +183,8 @@ async fn wait(mut stopped: watch::Receiver<bool>) {
     let _gone = stopped.wait_for(|stop| *stop).await;
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener> {
+/// Listens on a loopback address, or says what to do; `flag` names another one.
+pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener> {
     if !address.ip().is_loopback() {
         return Err(advice(
             format!("{address} is not a loopback address"),
@@ -177,7 +194,7 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|err| match err.kind() {
         std::io::ErrorKind::AddrInUse => advice(
             format!("{address} is taken by another process"),
-            "choose another port with --listen 127.0.0.1:PORT, or 0 for a free one",
+            format!("choose another port with {flag} 127.0.0.1:PORT, or 0 for a free one"),
         ),
         _ => anyhow::Error::new(err).context(format!("could not listen on {address}")),
     })

@@ -5,6 +5,7 @@ mod commands;
 mod controller;
 mod engine;
 mod output;
+mod page;
 mod past;
 mod reach;
 mod report;

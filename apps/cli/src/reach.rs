@@ -29,7 +29,16 @@ const CONNECT: Duration = Duration::from_secs(5);
 impl Client {
     /// Reads from the engine's own API.
     pub async fn engine(&self, path: &str) -> Result<Value> {
-        let request = http::Request::get(path).body(Vec::new())?;
+        self.ask(http::Request::get(path)).await
+    }
+
+    /// Asks the engine's own API for something that it makes.
+    pub async fn engine_make(&self, path: &str) -> Result<Value> {
+        self.ask(http::Request::post(path)).await
+    }
+
+    async fn ask(&self, request: http::request::Builder) -> Result<Value> {
+        let request = request.body(Vec::new())?;
         let text = if self.is_standalone().await? {
             self.kube.request_text(request).await.map_err(|err| self.explain(err))?
         } else {

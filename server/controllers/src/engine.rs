@@ -9,6 +9,7 @@ use fixpoint_driver_store::{Artifacts, Ledger, LedgerError};
 use fixpoint_source::Stores;
 use futures::FutureExt as _;
 
+use crate::board::Board;
 use crate::context::{Clock, Context, Tally};
 use crate::delivery::{Memories, Wanted};
 use crate::fence::{Fence, NotLeading};
@@ -123,6 +124,11 @@ impl Engine {
     /// The engine's own API.
     pub fn routes(&self) -> Routes {
         Routes::new(self.ctx.clone())
+    }
+
+    /// What the page looks at.
+    pub fn board(&self) -> Board {
+        Board::new(self.ctx.clone())
     }
 
     /// Runs until `stop` resolves, then lets what runs finish.

@@ -4,6 +4,7 @@
 //! say, and status that explains what is not. A reconciler never learns why it was woken; it
 //! reads the whole state each time.
 
+mod board;
 mod context;
 mod delivery;
 mod drift;
@@ -27,6 +28,7 @@ use fixpoint_base::Chain;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
+pub use board::{Board, Shown};
 pub use context::Clock;
 pub use engine::{Engine, Parts};
 pub use fence::{Fence, NotLeading};

@@ -2,12 +2,15 @@
 //! authentication; everything here is read-only.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use fixpoint_base::object;
+use fixpoint_base::{Key, object};
+use fixpoint_health::Health;
 use fixpoint_driver_kube::KubeTarget;
 use fixpoint_plan::{Plan, PlanForm, Step, diff};
 use http::{Method, Response, StatusCode};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -26,6 +29,10 @@ type Answer = Response<Bytes>;
 
 /// Entries of the ledger that one answer may hold.
 const MAX_ENTRIES: usize = 10_000;
+/// Objects whose health one answer may hold: each is a request to the target.
+const MAX_ASSESSED: usize = 200;
+/// How long a target may take to say how objects do: somebody waits.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Routes {
     pub(crate) fn new(ctx: Arc<Context>) -> Self {
@@ -44,11 +51,14 @@ impl Routes {
         let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
         match parts.as_slice() {
             ["artifacts", rest @ ..] => self.artifact(&rest.join("/")),
-            ["fixpoint", "v1", "ledger", "entries"] => self.entries(query),
+            ["fixpoint", "v1", "ledger", "entries"] => self.entries(query).await,
             ["fixpoint", "v1", "ledger", "checkpoint"] => self.checkpoint().await,
             ["fixpoint", "v1", "ledger", "verify"] => self.verify().await,
             ["fixpoint", "v1", "plan", "kustomizations", namespace, name] => {
                 self.plan(&Named::new(*namespace, *name)).await
+            }
+            ["fixpoint", "v1", "health", "kustomizations", namespace, name] => {
+                self.health(&Named::new(*namespace, *name), query).await
             }
             ["fixpoint", "v1", "why", plural, namespace, name] => {
                 self.why(plural, &Named::new(*namespace, *name)).await
@@ -64,7 +74,7 @@ impl Routes {
         }
     }
 
-    fn entries(&self, query: &str) -> Answer {
+    async fn entries(&self, query: &str) -> Answer {
         let mut tail = 100;
         let mut subject = None;
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -83,8 +93,12 @@ impl Routes {
                 }
             }
         }
-        match self.ctx.record.tail(tail, subject.as_deref()) {
-            Ok(entries) => json_answer(&Value::Array(entries)),
+        let ctx = self.ctx.clone();
+        // Reads files.
+        let read = tokio::task::spawn_blocking(move || ctx.record.tail(tail, subject.as_deref()));
+        match read.await {
+            Ok(Ok(entries)) => json_answer(&Value::Array(entries)),
+            Ok(Err(err)) => failed(&err.to_string()),
             Err(err) => failed(&err.to_string()),
         }
     }
@@ -138,6 +152,19 @@ impl Routes {
         }))
     }
 
+    /// How objects do where the delivery last went; not known where that does not answer.
+    async fn states(&self, name: &Named, found: &Value, keys: Vec<Key>) -> Vec<(Key, Health)> {
+        let elsewhere = found["spec"]["kubeConfig"].is_object();
+        let unknown = |why: &str| {
+            keys.iter().map(|key| (key.clone(), Health::unknown(why))).collect::<Vec<_>>()
+        };
+        let Some(target) = self.ctx.targets.last_of(name, elsewhere) else {
+            return unknown("its cluster was not reached yet");
+        };
+        let asked = tokio::time::timeout(PATIENCE, delivery::states(&target.kube, &keys)).await;
+        asked.unwrap_or_else(|_| unknown("its cluster does not answer in time"))
+    }
+
     async fn why(&self, plural: &str, name: &Named) -> Answer {
         let kind = match plural {
             "gitrepositories" => Kind::Source,
@@ -158,7 +185,7 @@ impl Routes {
         if let Some(look) = look.as_ref().filter(|_| !settled) {
             reasons.push(format!("waits for: {}", look.next.because()));
         }
-        let next = match look.as_ref() {
+        let next = match &look {
             Some(look) => match look.at {
                 Some(at) => {
                     let left = at.saturating_duration_since(Instant::now()).as_secs();
@@ -169,7 +196,7 @@ impl Routes {
             None => "now".to_owned(),
         };
         let left = match kind {
-            Kind::Delivery => self.ctx.memories.of(name).lock().await.left.clone(),
+            Kind::Delivery => self.ctx.memories.left(name),
             Kind::Source => Vec::new(),
         };
         json_answer(&json!({
@@ -177,7 +204,51 @@ impl Routes {
             "reasons": reasons,
             "left": left,
             "next": next,
+            "nextAt": look.and_then(|look| look.at).and_then(|at| self.time_of(at)),
         }))
+    }
+
+    /// The time that an instant to come stands for.
+    fn time_of(&self, at: Instant) -> Option<String> {
+        let left = SignedDuration::try_from(at.saturating_duration_since(Instant::now())).ok()?;
+        self.ctx.now().checked_add(left).ok().map(|time| time.to_string())
+    }
+
+    /// How the objects of an inventory do, a part of them at a time.
+    async fn health(&self, name: &Named, query: &str) -> Answer {
+        let (mut from, mut count) = (0, MAX_ASSESSED);
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let number = pair.split_once('=').and_then(|(_, text)| text.parse::<usize>().ok());
+            match (pair.split('=').next(), number) {
+                (Some("from"), Some(number)) => from = number,
+                (Some("count"), Some(number)) if number <= MAX_ASSESSED => count = number,
+                _ => {
+                    let message = format!(
+                        "query {pair:?} is not known; there are from, and count up to \
+                         {MAX_ASSESSED}"
+                    );
+                    return refuse(StatusCode::BAD_REQUEST, "BadRequest", &message);
+                }
+            }
+        }
+        let Some(found) = self.ctx.world.get(Kind::Delivery, name) else {
+            return not_found(&format!("Kustomization/{name} does not exist"));
+        };
+        let (total, keys) = delivery::inventory_part(&found, from, count);
+        let states = self.states(name, &found, keys).await;
+        let objects = states.into_iter().map(|(key, health)| {
+            json!({
+                "object": key.to_string(),
+                "kind": key.gvk.kind,
+                "apiVersion": key.gvk.api_version(),
+                "namespace": key.namespace,
+                "name": key.name,
+                "state": health.state.to_string(),
+                "message": health.message,
+            })
+        });
+        let objects: Vec<Value> = objects.collect();
+        json_answer(&json!({"total": total, "from": from, "objects": objects}))
     }
 
     /// A delivery at its fixpoint may still be behind its store: the source says why.

@@ -240,6 +240,16 @@ impl Targets {
         self.uses(delivery, None);
     }
 
+    /// The target that the last run of a delivery went to, to look at; `None` where it goes to
+    /// another cluster that was not reached yet. Nobody is asked.
+    pub fn last_of(&self, delivery: &Named, elsewhere: bool) -> Option<Arc<Target>> {
+        if !elsewhere {
+            return Some(self.home.clone());
+        }
+        let pool = self.pool();
+        pool.by_access.get(pool.used_by.get(delivery)?)?.target.clone()
+    }
+
     /// Forgets a delivery that is gone, and what only it used.
     pub fn forget(&self, delivery: &Named) {
         self.home.drift.forget(delivery);

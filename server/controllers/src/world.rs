@@ -14,7 +14,7 @@ use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event};
 use serde_json::Value;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::looper::{Named, Waker};
 
@@ -75,6 +75,7 @@ pub struct World {
     wake_source: Waker,
     wake_delivery: Waker,
     sources_changed: Notify,
+    version: watch::Sender<u64>,
 }
 
 impl World {
@@ -86,6 +87,7 @@ impl World {
             wake_source,
             wake_delivery,
             sources_changed: Notify::new(),
+            version: watch::Sender::new(0),
         }
     }
 
@@ -93,6 +95,11 @@ impl World {
     /// listener.
     pub async fn sources_changed(&self) {
         self.sources_changed.notified().await;
+    }
+
+    /// Changes whenever an object here does; the number itself means nothing.
+    pub fn version(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// The waker of a kind.
@@ -166,6 +173,7 @@ impl World {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(name.clone(), new.clone());
+        self.version.send_modify(|version| *version += 1);
         let changed =
             |facet: fn(&Value) -> Value| old.as_ref().is_none_or(|old| facet(old) != facet(&new));
         if changed(declared) {
@@ -180,6 +188,7 @@ impl World {
 
     fn lost(&self, kind: Kind, name: &Named) {
         self.objects(kind).write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.version.send_modify(|version| *version += 1);
         self.waker(kind).wake(name.clone());
         self.note_source(kind);
         self.wake_dependents(kind, name);

@@ -14,6 +14,7 @@ mod reconcile;
 mod suspend;
 pub mod up;
 mod version;
+mod web;
 mod why;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub enum Command {
     Why(why::Args),
     Ack(ack::Args),
     Ledger(ledger::Args),
+    Web(web::Args),
     Version(version::Args),
 }
 
@@ -59,6 +61,7 @@ pub async fn run(command: Command, connection: Connection) -> Result<ExitCode> {
         Command::Why(args) => why::run(args, connection).await,
         Command::Ack(args) => ack::run(args, connection).await,
         Command::Ledger(args) => ledger::run(args, connection).await,
+        Command::Web(args) => web::run(args, connection).await,
         Command::Version(args) => version::run(args, connection).await,
     }
 }

@@ -14,12 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::client::{Connection, plain};
 use crate::engine::{self, Running, Settings};
 use crate::output;
+use crate::page::PageAt;
 use crate::report::advice;
 
 /// Run the standalone engine in the foreground: embedded API server, store, controllers.
 ///
-/// Writes a kubeconfig to the data directory, prints one line with `ready` and its address once
-/// it serves, and runs until SIGTERM or Ctrl-C; then it finishes what it is doing and exits 0.
+/// Writes a kubeconfig to the data directory, prints one line with `ready`, its address and that
+/// of the page once it serves (`fixpoint web` signs in to the page), and runs until SIGTERM or Ctrl-C; then it finishes what it is doing and exits 0.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   fixpoint up
@@ -29,6 +30,10 @@ pub struct Args {
     /// Where to listen; only loopback addresses, port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:6440", value_name = "ADDRESS")]
     listen: SocketAddr,
+    /// Where to serve the page, or `off`; only loopback addresses
+    /// [default: the port after that of --listen]
+    #[arg(long, value_name = "ADDRESS", hide_default_value = true, default_value = "beside")]
+    web: PageAt,
     /// Folder whose repositories may be sources by file:// URLs; may be repeated
     #[arg(long, value_name = "DIR")]
     allow_file_sources: Vec<PathBuf>,
@@ -56,14 +61,16 @@ pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
         data_dir: connection.data_dir()?,
         listen: args.listen,
         allow_file_sources: args.allow_file_sources,
+        page: args.web,
     })
     .await?;
     if let Err(err) = apply(&running.admin, "fixpoint-up", manifests).await {
         running.stop().await;
         return Err(err);
     }
+    let page = running.page.as_ref().map(|page| format!(", page {page}")).unwrap_or_default();
     output::line(format!(
-        "ready: https://{} in {}, kubeconfig {}",
+        "ready: https://{} in {}{page}, kubeconfig {}",
         running.address,
         output::took(running.ready_after),
         running.kubeconfig.display()

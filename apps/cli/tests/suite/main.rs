@@ -15,6 +15,7 @@ mod disk;
 mod harness;
 mod in_cluster;
 mod ledger;
+mod page;
 mod remote;
 mod rows_g;
 mod rows_h;

@@ -51,7 +51,12 @@ pub async fn check(target: &KubeTarget, subjects: &[Key]) -> Checked {
     if subjects.is_empty() {
         return Checked::NotAsked;
     }
-    let states: Vec<(Key, Health)> = futures::stream::iter(subjects.iter().cloned())
+    judge(&states(target, subjects).await)
+}
+
+/// Reads objects and assesses each.
+pub async fn states(target: &KubeTarget, subjects: &[Key]) -> Vec<(Key, Health)> {
+    futures::stream::iter(subjects.iter().cloned())
         .map(|key| async move {
             let health = match target.get(&key).await {
                 Ok(Some(object)) => assess(&object),
@@ -62,8 +67,7 @@ pub async fn check(target: &KubeTarget, subjects: &[Key]) -> Checked {
         })
         .buffered(CONCURRENCY)
         .collect()
-        .await;
-    judge(&states)
+        .await
 }
 
 fn judge(states: &[(Key, Health)]) -> Checked {

@@ -13,10 +13,13 @@ mod wanted;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fixpoint_base::Digest;
+use fixpoint_api_types::ResourceRef;
+use fixpoint_base::{Digest, Key};
 use fixpoint_plan::{DesiredSet, Entry, Inventory, Memory, Owner, Problem, Scopes};
+use serde_json::Value;
 use tokio::time::Instant;
 
+pub use health::states;
 pub use reconcile::{Preview, preview, reconcile};
 pub use wanted::Wanted;
 
@@ -37,8 +40,6 @@ pub struct Kept {
     handed_to: Vec<Named>,
     /// Whether what depends on it should look, though the status may read as before.
     news: bool,
-    /// What the last plan left alone for somebody or something to act on.
-    pub left: Vec<String>,
     /// The rendering whose health was last told, so that it is told once.
     told: Option<Digest>,
     /// The complaint that was last made, so that it is made once.
@@ -69,18 +70,40 @@ struct Rendered {
 
 /// What is remembered, by delivery. A run takes the lock of its own delivery only.
 #[derive(Default)]
-pub struct Memories(Mutex<BTreeMap<Named, Arc<tokio::sync::Mutex<Kept>>>>);
+pub struct Memories {
+    kept: Mutex<BTreeMap<Named, Arc<tokio::sync::Mutex<Kept>>>>,
+    /// What the last plan left alone for somebody or something to act on. Apart, so that who asks
+    /// need not wait for a run to end.
+    left: Mutex<BTreeMap<Named, Vec<String>>>,
+}
 
 impl Memories {
     /// What is remembered of one delivery.
     pub fn of(&self, name: &Named) -> Arc<tokio::sync::Mutex<Kept>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         all.entry(name.clone()).or_default().clone()
+    }
+
+    /// Notes what a plan left alone for somebody or something to act on.
+    pub fn leave(&self, name: &Named, left: Vec<String>) {
+        let mut all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.is_empty() {
+            all.remove(name);
+        } else {
+            all.insert(name.clone(), left);
+        }
+    }
+
+    /// What the last plan left alone.
+    pub fn left(&self, name: &Named) -> Vec<String> {
+        let all = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(name).cloned().unwrap_or_default()
     }
 
     /// Forgets a delivery that is gone.
     pub fn forget(&self, name: &Named) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.leave(name, Vec::new());
     }
 }
 
@@ -100,4 +123,17 @@ fn inventory(status: &fixpoint_api_types::KustomizationStatus) -> Inventory {
         tracing::warn!(entry = bad.id, error = %bad, "an inventory entry cannot be read");
     }
     inventory
+}
+
+/// How many objects the inventory of a delivery names, and a part of them. Entries that cannot be
+/// read name nothing.
+pub fn inventory_part(delivery: &Value, from: usize, count: usize) -> (usize, Vec<Key>) {
+    let Some(entries) = delivery["status"]["inventory"]["entries"].as_array() else {
+        return (0, Vec::new());
+    };
+    let keys = entries.iter().skip(from).take(count).filter_map(|entry| {
+        let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+        ResourceRef { id: text("id"), v: text("v") }.key()
+    });
+    (entries.len(), keys.collect())
 }

@@ -134,7 +134,8 @@ impl Run<'_> {
             self.leave(scene.left_behind, "the delivery goes to another target now").await;
         }
         kept.handed_to = plan.left.values().filter_map(handed_to).collect();
-        kept.left = plan.unfinished().map(|(key, hold)| format!("{key}: {hold}")).collect();
+        let left = plan.unfinished().map(|(key, hold)| format!("{key}: {hold}")).collect();
+        self.ctx.memories.leave(self.name, left);
         let after = report.inventory(&plan, &scene.inventory);
         scene.target.drift.watch(self.name, after.keys().collect());
 

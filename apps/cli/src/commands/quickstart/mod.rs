@@ -14,6 +14,7 @@ use self::repository::Repository;
 use crate::client::Connection;
 use crate::engine::{self, Running, Settings};
 use crate::output::{self, Tone};
+use crate::page::PageAt;
 use crate::past;
 
 /// The namespace that the example declares its source and deliveries in.
@@ -49,6 +50,7 @@ pub async fn run(args: Args, _connection: Connection) -> Result<ExitCode> {
         data_dir: dir.join("state"),
         listen: std::net::SocketAddr::from(([127, 0, 0, 1], 0)),
         allow_file_sources: vec![repository.path().to_owned()],
+        page: PageAt::Beside,
     })
     .await?;
     introduce(&dir, &repository, &running);
@@ -143,6 +145,7 @@ fn suggest(dir: &Path, repository: &Repository, running: &Running) {
     output::line("");
     output::line(format!("  export KUBECONFIG={}", running.kubeconfig.display()));
     output::line(format!("  {program} get all -n {NAMESPACE}"));
+    output::line(format!("  {program} web    # a link to the page, good once"));
     output::line(format!(
         "  sed -i 's/Hello from.*/Hello, world./' {repo}/{}",
         repository::GREETING_PATCH
