@@ -92,9 +92,10 @@ impl Web {
     /// All of it as one service.
     pub fn router(&self) -> Router {
         Router::new()
-            .route("/assets/{name}", get(|Path(name): Path<String>| async move {
-                assets::file(&name)
-            }))
+            .route(
+                "/assets/{name}",
+                get(|Path(name): Path<String>| async move { assets::file(&name) }),
+            )
             .route("/sign-in/{token}", get(door::open))
             .route(door::PATH, post(door::sign_in))
             .route("/sign-out", post(door::sign_out))
@@ -172,7 +173,9 @@ async fn show(State(web): State<Web>, headers: HeaderMap, uri: Uri) -> Response 
         return trouble(Trouble::NotFound(format!("There is no page at {}", uri.path())));
     };
     match page.render(web.engine()).await {
-        Ok(content) => shell::page(StatusCode::OK, &content, page.is_live().then(|| live::at(&uri))),
+        Ok(content) => {
+            shell::page(StatusCode::OK, &content, page.is_live().then(|| live::at(&uri)))
+        }
         Err(trouble_found) => trouble(trouble_found),
     }
 }

@@ -70,8 +70,7 @@ pub fn closed() -> Response {
 }
 
 fn refused(status: StatusCode) -> Response {
-    let door =
-        if status == StatusCode::TOO_MANY_REQUESTS { Door::TooMany } else { Door::Refused };
+    let door = if status == StatusCode::TOO_MANY_REQUESTS { Door::TooMany } else { Door::Refused };
     shell::door(status, door)
 }
 

@@ -127,7 +127,8 @@ impl Page {
                 let (engine, args) = (engine.clone(), args.clone());
                 // Many objects are sorted here.
                 let rendered = tokio::task::spawn_blocking(move || {
-                    let (deliveries, sources) = (engine.all(Kind::Delivery), engine.all(Kind::Source));
+                    let (deliveries, sources) =
+                        (engine.all(Kind::Delivery), engine.all(Kind::Source));
                     overview::render(&deliveries, &sources, &args)
                 });
                 rendered.await.map_err(|err| Trouble::Failed(err.to_string()))?.map_err(Into::into)

@@ -50,9 +50,8 @@ mod tests {
     fn wrong_tokens_are_limited_and_forgiven() {
         let throttle = Throttle::default();
         let now = Instant::now();
-        let refused = |at: Instant, tries: u32| {
-            (0..tries).filter(|_| throttle.is_too_many(at)).count()
-        };
+        let refused =
+            |at: Instant, tries: u32| (0..tries).filter(|_| throttle.is_too_many(at)).count();
         assert_eq!(refused(now, 12), 2);
         assert_eq!(refused(now + Duration::from_secs(13), 3), 1);
         assert_eq!(refused(now + Duration::from_secs(3600), 10), 0);

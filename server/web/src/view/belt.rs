@@ -239,12 +239,7 @@ fn plan(reached: Reached, behind: bool, delivery: &Value, entries: &[Value]) -> 
     found
 }
 
-fn apply(
-    reached: Reached,
-    behind: bool,
-    ready: Option<Condition<'_>>,
-    entries: &[Value],
-) -> Stage {
+fn apply(reached: Reached, behind: bool, ready: Option<Condition<'_>>, entries: &[Value]) -> Stage {
     const NAME: &str = "Apply";
     let mut found = match reached {
         Reached::Nothing | Reached::Start | Reached::Render => stage(NAME, State::Idle, "not yet"),

@@ -128,10 +128,13 @@ pub fn render(seen: &Seen<'_>) -> askama::Result<Content> {
 fn facts(object: &Value) -> Vec<(&'static str, String)> {
     let said = |pointer: &str| clean(cut(text(object, pointer), 200).0);
     let mut facts = vec![
-        ("Path", match said("/spec/path") {
-            path if path.is_empty() => "./".to_owned(),
-            path => path,
-        }),
+        (
+            "Path",
+            match said("/spec/path") {
+                path if path.is_empty() => "./".to_owned(),
+                path => path,
+            },
+        ),
         ("Every", said("/spec/interval")),
         ("Prunes", if object["spec"]["prune"] == true { "yes" } else { "no" }.to_owned()),
     ];

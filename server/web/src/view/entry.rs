@@ -86,7 +86,8 @@ fn words(entry: &Value) -> String {
         "observe" => {
             let (_, id) = text::revision(&text("/revision"));
             let then = if entry["admitted"] == true { "delivered" } else { "held" };
-            let gone = if id.is_empty() { "is gone".to_owned() } else { format!("at {}", short(&id)) };
+            let gone =
+                if id.is_empty() { "is gone".to_owned() } else { format!("at {}", short(&id)) };
             format!("{} {gone}: {}, {then}", text("/name"), text("/verdict"))
         }
         "violation" => format!(
@@ -149,7 +150,8 @@ mod tests {
     fn subjects_lead_to_their_pages() {
         assert_eq!(href("GitRepository/shop/web").unwrap(), "/sources/shop/web");
         assert_eq!(href("Kustomization/shop/web").unwrap(), "/deliveries/shop/web");
-        for other in ["ledger", "GitRepository/shop", "GitRepository/a/b/c", "GitRepository/a/<b>"] {
+        for other in ["ledger", "GitRepository/shop", "GitRepository/a/b/c", "GitRepository/a/<b>"]
+        {
             assert_eq!(href(other), None, "{other}");
         }
     }

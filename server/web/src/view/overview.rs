@@ -122,9 +122,8 @@ fn rows(kind: Kind, objects: &[Arc<Value>]) -> Vec<Row<'_>> {
 }
 
 fn chosen<'a, 'b>(rows: &'b [Row<'a>], query: &str) -> Vec<&'b Row<'a>> {
-    let fits = |row: &&Row<'_>| {
-        format!("{}/{}", row.name.namespace, row.name.name).contains(query.trim())
-    };
+    let fits =
+        |row: &&Row<'_>| format!("{}/{}", row.name.namespace, row.name.name).contains(query.trim());
     rows.iter().filter(fits).collect()
 }
 
@@ -172,9 +171,7 @@ fn tally(one: &str, many: &str, rows: &[Row<'_>]) -> String {
     ];
     let parts: Vec<String> = states
         .into_iter()
-        .map(|(state, word)| {
-            (rows.iter().filter(|row| row.badge.state == state).count(), word)
-        })
+        .map(|(state, word)| (rows.iter().filter(|row| row.badge.state == state).count(), word))
         .filter(|(count, _)| *count > 0)
         .map(|(count, word)| format!("{count} {word}"))
         .collect();

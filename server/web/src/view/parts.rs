@@ -28,10 +28,7 @@ impl Badge {
 
 /// A moment. Browsers with our script show how long ago it was.
 #[derive(Debug, Clone, PartialEq, Eq, Template)]
-#[template(
-    source = r#"<time datetime="{{ exact }}">{{ shown }}</time>"#,
-    ext = "html"
-)]
+#[template(source = r#"<time datetime="{{ exact }}">{{ shown }}</time>"#, ext = "html")]
 pub struct At {
     exact: String,
     shown: String,
@@ -102,7 +99,11 @@ impl Id {
     pub fn revision(revision: &str) -> Option<Self> {
         let (revision, _) = text::cut(revision, 300);
         let (name, id) = text::revision(revision);
-        (!id.is_empty()).then(|| Self { name, short: text::short(&id), whole: text::clean(revision) })
+        (!id.is_empty()).then(|| Self {
+            name,
+            short: text::short(&id),
+            whole: text::clean(revision),
+        })
     }
 }
 

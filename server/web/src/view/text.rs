@@ -99,7 +99,10 @@ mod tests {
 
     #[test]
     fn what_moves_the_cursor_or_turns_the_reading_is_replaced() {
-        assert_eq!(clean("a\u{1b}[31mb\u{202e}c\td\n\u{7f}"), "a\u{fffd}[31mb\u{fffd}c\td\n\u{fffd}");
+        assert_eq!(
+            clean("a\u{1b}[31mb\u{202e}c\td\n\u{7f}"),
+            "a\u{fffd}[31mb\u{fffd}c\td\n\u{fffd}"
+        );
     }
 
     #[test]

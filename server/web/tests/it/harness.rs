@@ -178,9 +178,8 @@ impl Browser {
 
     /// Sends a form with other headers.
     pub async fn post_as(&self, path: &str, form: &str, headers: &[(&str, &str)]) -> Got {
-        let mut request = self
-            .request("POST", path)
-            .header("content-type", "application/x-www-form-urlencoded");
+        let mut request =
+            self.request("POST", path).header("content-type", "application/x-www-form-urlencoded");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -171,9 +171,7 @@ async fn endless_texts_and_lists_are_cut() {
     browser.get("/?from=18446744073709551615").await.has("951–1000 of 1000 ");
     browser.get("/?q=app-0777").await.has("app-0777").has_not("app-0778");
     let left: Vec<Value> = (0..5_000).map(|at| json!(format!("held {at}."))).collect();
-    browser
-        .engine
-        .answers("/fixpoint/v1/why/kustomizations/shop/app-0000", json!({"left": left}));
+    browser.engine.answers("/fixpoint/v1/why/kustomizations/shop/app-0000", json!({"left": left}));
     let got = browser.get("/deliveries/shop/app-0000").await;
     got.has("held 49.").has_not("held 50.").has("and 4950 more");
     got.has("the command line shows all of it");
