@@ -83,7 +83,9 @@ impl Sessions {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|session| session.until > now);
         // All are compared, so that the time tells nothing about which one it was.
-        sessions.iter().filter(|session| session.kept.is_of(text)).map(Session::visit).last()
+        sessions.iter().fold(None, |found, session| {
+            if session.kept.is_of(text) { Some(session.visit()) } else { found }
+        })
     }
 
     /// Ends a session.

@@ -16,6 +16,7 @@ mod remote;
 mod script;
 mod server;
 mod spine;
+mod web;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "spine", smoke: true, run: spine::run },
     Suite { name: "install", smoke: true, run: install::run },
     Suite { name: "remote", smoke: true, run: remote::run },
+    Suite { name: "web", smoke: true, run: web::run },
     Suite { name: "corpus", smoke: true, run: corpus::run },
 ];
 

@@ -31,6 +31,13 @@ pub struct Stage {
     pub trouble: Option<Words>,
 }
 
+impl Stage {
+    /// Whether the stage is in trouble, and says so in these words.
+    pub fn says(&self, words: &Words) -> bool {
+        self.trouble.as_ref().is_some_and(|trouble| trouble.says_as(words))
+    }
+}
+
 /// What a belt is read from.
 pub struct Inputs<'a> {
     /// The delivery.
@@ -256,7 +263,8 @@ fn apply(reached: Reached, behind: bool, ready: Option<Condition<'_>>, entries: 
     if let Some(entry) = newest(entries, "outcome") {
         found.at = found.at.or_else(|| time_of(Some(entry)));
         found.id = Id::digest(text(entry, "/inventory"));
-        found.facts.push(outcome(entry));
+        let last = if found.state == State::Idle { "last: " } else { "" };
+        found.facts.push(format!("{last}{}", outcome(entry)));
     }
     found
 }

@@ -97,15 +97,18 @@ pub fn render(seen: &Seen<'_>) -> askama::Result<Content> {
     let Name { namespace, name: bare } = name;
     let ready = condition(object, "Ready");
     let command = |verb: &str| Command::new(verb, Kind::Delivery.word(), namespace, bare);
-    let inputs = Inputs { delivery: object, source, entries, source_entries };
+    let belt = belt::belt(&Inputs { delivery: object, source, entries, source_entries });
+    // A stage that is in trouble says the same where it stands.
+    let is_told = |message: &Words| belt.iter().any(|stage| stage.says(message));
+    let message = ready.and_then(|ready| Words::some("message", ready.message));
     let page = Page {
         badge: object::badge(Kind::Delivery, object),
-        message: ready.and_then(|ready| Words::some("message", ready.message)),
+        message: message.filter(|message| !is_told(message)),
         facts: facts(object),
         source: source_of(object).map(|name| (name.href(Kind::Source), name)),
         dependencies: dependencies(object),
         plan_href: format!("{}/plan", name.href(Kind::Delivery)),
-        belt: belt::belt(&inputs),
+        belt,
         hold: hold(Kind::Delivery, name, object),
         notes: notes(object),
         why: Why::of(why),
@@ -235,10 +238,25 @@ fn history(object: &Value) -> Vec<Past> {
             first: At::of(said("firstReconciled")),
             last: At::of(said("lastReconciled")),
             times: past["totalReconciliations"].as_i64().unwrap_or(1),
-            took: clean(cut(said("lastReconciledDuration"), 40).0),
+            took: short_duration(&clean(cut(said("lastReconciledDuration"), 40).0)),
         }
     })
     .collect()
+}
+
+/// `302.126031ms` as `302.1ms`: nobody compares the rest.
+fn short_duration(duration: &str) -> String {
+    let mut digits = None;
+    let keeps = |c: &char| {
+        digits = match (c, digits) {
+            ('.', _) => Some(0),
+            ('0'..='9', Some(count)) => Some(count + 1),
+            ('0'..='9', None) => None,
+            _ => None,
+        };
+        digits.is_none_or(|count| count < 2)
+    };
+    duration.chars().filter(keeps).collect()
 }
 
 /// `ReconciliationSucceeded` as `Reconciliation succeeded`.
@@ -253,4 +271,19 @@ fn words(reason: &str) -> String {
         }
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_reasons_are_told_as_people_do() {
+        for (long, short) in
+            [("302.126031ms", "302.1ms"), ("1m2.5s", "1m2.5s"), ("10s", "10s"), ("", "")]
+        {
+            assert_eq!(short_duration(long), short);
+        }
+        assert_eq!(words("ReconciliationSucceeded"), "Reconciliation succeeded");
+    }
 }

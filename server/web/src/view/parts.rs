@@ -68,6 +68,11 @@ impl Words {
     pub fn some(key: impl Into<String>, text: &str) -> Option<Self> {
         (!text.trim().is_empty()).then(|| Self::new(key, text))
     }
+
+    /// Whether another text says the same.
+    pub fn says_as(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
 }
 
 /// A digest or a commit: short to compare, whole to copy.

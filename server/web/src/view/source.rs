@@ -79,8 +79,9 @@ impl Why {
     pub fn of(why: &Value) -> Self {
         let lines = |field: &str| -> Vec<Words> {
             let all = why[field].as_array().into_iter().flatten();
-            let texts = all.filter_map(Value::as_str).take(LINES).enumerate();
-            texts.map(|(at, text)| Words::new(format!("{field}-{at}"), text)).collect()
+            let texts: Vec<&str> = all.filter_map(Value::as_str).take(LINES).collect();
+            let fresh = texts.iter().enumerate().filter(|(at, text)| !repeats(text, &texts[..*at]));
+            fresh.map(|(at, text)| Words::new(format!("{field}-{at}"), text)).collect()
         };
         let left = why["left"].as_array().map_or(0, Vec::len);
         Self {
@@ -92,6 +93,13 @@ impl Why {
             next_words: clean(cut(why["next"].as_str().unwrap_or("not known"), 200).0),
         }
     }
+}
+
+/// Whether a line says again what one before it says: an object often waits for what its condition
+/// complains about.
+fn repeats(line: &str, before: &[&str]) -> bool {
+    let waits = line.strip_prefix("waits for: ");
+    waits.is_some_and(|what| before.iter().any(|said| said.ends_with(what)))
 }
 
 /// What is held of an object, if something is.
