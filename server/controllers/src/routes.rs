@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fixpoint_base::{Key, object};
-use fixpoint_health::Health;
 use fixpoint_driver_kube::KubeTarget;
+use fixpoint_health::Health;
 use fixpoint_plan::{Plan, PlanForm, Step, diff};
 use http::{Method, Response, StatusCode};
 use jiff::SignedDuration;

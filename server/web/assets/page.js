@@ -50,9 +50,10 @@
     element.id ? `#${element.id}`
     : element.matches("a[href]") ? `${element.className}a ${element.getAttribute("href")}`
     : element.matches("[data-copy]") ? `copy ${element.dataset.copy}`
+    : element.matches("details[id] > summary") ? `summary ${element.parentElement.id}`
     : element.name ? `name ${element.name}` : "";
   const find = (root, key) =>
-    [...root.querySelectorAll("[id], a[href], [data-copy], [name]")].find((one) => keyOf(one) === key);
+    [...root.querySelectorAll("[id], a[href], [data-copy], [name], summary")].find((one) => keyOf(one) === key);
 
   const swap = (old, fresh) => {
     const opened = [...old.querySelectorAll("details[open][id]")].map((one) => one.id);

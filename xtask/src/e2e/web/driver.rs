@@ -3,8 +3,7 @@
 //! In: what to open, and scripts to ask it with. Out: what is on the page, what the console said,
 //! and which addresses were asked. It reaches nothing but loopback, and ends with its owner.
 
-use std::ffi::OsString;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -179,8 +178,8 @@ impl Drop for Browser {
 const WIDTH: u64 = 1200;
 const HEIGHT: u64 = 800;
 
-fn arguments(folder: &Path) -> Vec<OsString> {
-    let mut all: Vec<OsString> = [
+fn arguments(folder: &Path) -> Vec<String> {
+    let mut all: Vec<String> = [
         "--headless=new",
         // The sandbox needs rights that a container does not give; only our own pages are opened.
         "--no-sandbox",
@@ -200,16 +199,14 @@ fn arguments(folder: &Path) -> Vec<OsString> {
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
     ]
     .into_iter()
-    .map(OsString::from)
+    .map(str::to_owned)
     .collect();
-    all.push(format!("--window-size={WIDTH},{HEIGHT}").into());
-    let mut profile = OsString::from("--user-data-dir=");
-    profile.push(folder.join("profile"));
-    all.push(profile);
+    all.push(format!("--window-size={WIDTH},{HEIGHT}"));
+    all.push(format!("--user-data-dir={}", folder.join("profile").display()));
     all
 }
 
-/// One request to the driver; its connection ends with the answer.
+/// One request to the driver, over a connection of its own.
 fn ask(port: u16, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
     let body = body.map(Value::to_string).unwrap_or_default();
     let mut stream = TcpStream::connect(("127.0.0.1", port)).context("the driver is gone")?;
@@ -221,14 +218,31 @@ fn ask(port: u16, method: &str, path: &str, body: Option<&Value>) -> Result<Valu
     );
     stream.write_all(head.as_bytes()).context("the driver does not read")?;
     stream.write_all(body.as_bytes()).context("the driver does not read")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).context("the driver does not answer")?;
-    let answer = String::from_utf8(answer).context("the driver's answer is no text")?;
-    let (_, body) = answer.split_once("\r\n\r\n").context("the driver's answer has no end")?;
-    let answer: Value = serde_json::from_str(body).context("the driver's answer is no JSON")?;
+    let body = body_of(stream).context("the driver does not answer")?;
+    let answer: Value = serde_json::from_slice(&body).context("the driver's answer is no JSON")?;
     let value = answer["value"].clone();
     match value["error"].as_str() {
         Some(error) => bail!("{error}: {}", value["message"].as_str().unwrap_or_default()),
         None => Ok(value),
     }
+}
+
+/// The body of an answer, by its length: the driver leaves the connection open.
+fn body_of(stream: TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let line = line.trim_end().to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(text) = line.strip_prefix("content-length:") {
+            length = text.trim().parse().map_err(std::io::Error::other)?;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(body)
 }

@@ -137,28 +137,23 @@ impl Story<'_> {
     }
 
     fn keeps_the_reader_s_place(&self, base: &str) -> Result<()> {
-        let long = "\n".repeat(8) + "kind: [unfinished\n";
-        let many: String = (0..9).map(|at| format!("---\n{at}: x\n")).collect();
-        self.scene.write("docs", "long.yaml", &long)?;
-        self.scene.write("docs", "many.yaml", &many)?;
+        // Long enough that the message has to be opened.
+        let long = format!("{0}/{0}/{0}/{0}/long.yaml", "a".repeat(100));
+        self.scene.write("docs", &long, "kind: [unfinished\n")?;
         self.browser.open(&format!("{base}/deliveries/default/docs"))?;
-        self.browser.sees(&["Failed"])?;
+        self.browser.waits("a message", "return !!document.querySelector('#belt details')")?;
         self.mark()?;
         self.browser.run(
-            "document.querySelector('#inventory a').focus(); \
-             const one = document.querySelector('details'); if (one) one.open = true;",
+            "const one = document.querySelector('#belt details'); one.open = true; \
+             one.querySelector('summary').focus();",
         )?;
         self.scene.write("docs", "more.yaml", "kind: [also\n")?;
-        self.browser.sees(&["more.yaml"])?;
+        self.browser.sees(&["(and 1 more)"])?;
         self.is_marked()?;
-        let place = "return document.activeElement.getAttribute('href')";
-        let place = self.browser.run(place)?;
-        ensure!(place == "/deliveries/default/docs/plan", "the focus went to {place}");
-        let closed = "return document.querySelectorAll('#belt details:not([open])').length";
-        ensure!(self.browser.run(closed)? == 0, "what was open was closed");
-        for name in ["long.yaml", "many.yaml", "more.yaml"] {
-            self.scene.write("docs", name, "")?;
-        }
+        let open = "const one = document.querySelector('#belt details'); \
+                    return one.open && document.activeElement === one.querySelector('summary')";
+        ensure!(self.browser.run(open)? == true, "what was open or focused is not any more");
+        self.scene.remove("docs", &[&long, "more.yaml"])?;
         self.browser.sees(&["Ready", "healthy"])
     }
 
@@ -192,7 +187,7 @@ impl Story<'_> {
         self.browser.sees(&["<img src=x onerror=window.pwned=1>"])?;
         let taken = self.browser.run("return window.pwned === undefined")?;
         ensure!(taken == true, "a file's name was run");
-        self.scene.write("docs", name, "")?;
+        self.scene.remove("docs", &[name])?;
         self.browser.sees(&["Ready", "healthy"])
     }
 

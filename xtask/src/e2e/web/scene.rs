@@ -88,9 +88,21 @@ impl Scene {
     /// Commits a file as it is; gives the commit as the page shows it.
     pub fn write(&self, name: &str, file: &str, text: &str) -> Result<String> {
         let repository = self.repository(name);
-        std::fs::write(repository.join("deploy").join(file), text)
-            .with_context(|| format!("cannot write {file}"))?;
+        let path = repository.join("deploy").join(file);
+        let folder = path.parent().context("a file lies in a folder")?;
+        std::fs::create_dir_all(folder).context("cannot make a folder")?;
+        std::fs::write(&path, text).with_context(|| format!("cannot write {file}"))?;
         commit(&repository, "a file")
+    }
+
+    /// Takes files away again.
+    pub fn remove(&self, name: &str, files: &[&str]) -> Result<String> {
+        let repository = self.repository(name);
+        for file in files {
+            std::fs::remove_file(repository.join("deploy").join(file))
+                .with_context(|| format!("cannot remove {file}"))?;
+        }
+        commit(&repository, "fewer files")
     }
 
     /// Takes the last commit back and makes another one in its place.
