@@ -4,6 +4,7 @@ mod client;
 mod commands;
 mod controller;
 mod engine;
+mod open_files;
 mod output;
 mod page;
 mod past;

@@ -46,6 +46,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
     log_to_stderr();
+    crate::open_files::raise();
     ignore_file_size_signal()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -4,6 +4,24 @@ use serde_json::Value;
 
 use crate::harness::{Api, Home, Scene, config_map, ready, wait};
 
+/// Watches over other clusters are connections of their own.
+#[test]
+fn as_many_files_as_the_hard_limit_allows_may_be_open() {
+    let home = Home::new();
+    let up = home.up_command(&[]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -Sn 300; ulimit -Hn 900; exec \"$0\" \"$@\""]);
+    shell.arg(up.get_program()).args(up.get_args()).env_clear();
+    shell.envs(up.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let mut engine = home.spawn(shell);
+    engine.wait_ready();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", engine.pid()));
+    // Where the system does not say, starting was all that could be seen.
+    let Ok(limits) = limits else { return };
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap_or_default();
+    assert!(line.split_whitespace().filter(|word| *word == "900").count() == 2, "{line}");
+}
+
 #[test]
 fn nothing_but_health_is_for_strangers() {
     let home = Home::new();
