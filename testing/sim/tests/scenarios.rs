@@ -84,6 +84,7 @@ scenarios! {
     remote_hangs,
     remote_kubeconfig,
     remote_moved,
+    remote_moving,
     remote_replaced,
     remote_restart,
     remote_shared,

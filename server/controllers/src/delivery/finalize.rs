@@ -15,6 +15,9 @@ use crate::looper::Next;
 use crate::targets::Target;
 use crate::world::Kind;
 
+/// How a delivery goes whose target does not come back.
+const LET_GO: &str = "to let it go and leave its objects, set spec.deletionPolicy to Orphan";
+
 /// Deletes what the inventory names, then lets the delivery go.
 ///
 /// A suspended delivery, one that does not prune, and one that orphans leave everything where it
@@ -72,7 +75,7 @@ async fn take_down(run: &Run<'_>, kept: &mut Kept) -> Result<(), Said> {
             run.leave(recorded.len(), &format!("Secret {secret} does not exist any more")).await;
             return Ok(());
         }
-        Err(NoTarget::Said(said)) => return Err(said),
+        Err(NoTarget::Said(said)) => return Err(said.with_note(LET_GO)),
     };
     kept.goes_to(&target.name);
     let inventory = run.settled(&target, run.inventory_at(&target)).await?;

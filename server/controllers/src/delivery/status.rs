@@ -93,6 +93,20 @@ impl Said {
         Self::Failed { reason, message: Chain(err).to_string() }
     }
 
+    /// Adds to the sentence what somebody can do.
+    pub fn with_note(mut self, note: &str) -> Self {
+        match &mut self {
+            Self::Refused { message, .. }
+            | Self::Waiting { message, .. }
+            | Self::Failed { message, .. }
+            | Self::Stalled { message, .. } => *message = format!("{message}; {note}"),
+            // What is to be acknowledged stays last.
+            Self::Stranger { message } => *message = format!("{note}; {message}"),
+            Self::Applied { .. } | Self::Partly(_) => {}
+        }
+        self
+    }
+
     /// The sentence, for those who only want that.
     pub fn message(&self) -> &str {
         match self {
