@@ -189,11 +189,14 @@ mod tests {
         assert!(bind(PageAt::Off, api).await.unwrap().is_none());
         let beside = bind(PageAt::Beside, api).await.unwrap().unwrap();
         assert!(beside.local_addr().unwrap().ip().is_loopback());
+        let taken = beside.local_addr().unwrap();
+        let before = SocketAddr::new(taken.ip(), taken.port() - 1);
+        let other = bind(PageAt::Beside, before).await.unwrap().unwrap();
+        assert_ne!(other.local_addr().unwrap(), taken, "the port beside is taken");
         let everywhere = PageAt::Address("0.0.0.0:0".parse().unwrap());
         let err = bind(everywhere, api).await.unwrap_err();
         assert_eq!(err.to_string(), "0.0.0.0:0 is not a loopback address");
-        let taken = PageAt::Address(beside.local_addr().unwrap());
-        let err = bind(taken, api).await.unwrap_err();
+        let err = bind(PageAt::Address(taken), api).await.unwrap_err();
         assert!(err.to_string().ends_with("is taken by another process"), "{err}");
     }
 }

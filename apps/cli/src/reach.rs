@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// Whether the API server is the one that a standalone engine has in it.
-    async fn is_standalone(&self) -> Result<bool> {
+    pub async fn is_standalone(&self) -> Result<bool> {
         let version = self.kube.apiserver_version().await.map_err(|err| self.explain(err))?;
         Ok(version.git_version.ends_with("+fixpoint"))
     }

@@ -29,6 +29,12 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args, connection: Connection) -> Result<ExitCode> {
     let client = connection.client().await?;
+    if !client.is_standalone().await? {
+        return Err(advice(
+            "an engine in a cluster serves no page yet",
+            "`fixpoint up` does; here, see `fixpoint get all` and `fixpoint why KIND/NAME`",
+        ));
+    }
     let made = client.engine_make(SIGN_IN).await.map_err(|err| {
         if err.to_string().ends_with("is off") {
             advice(err.to_string(), "start the engine without `--web off`")

@@ -137,3 +137,40 @@ pub fn inventory_part(delivery: &Value, from: usize, count: usize) -> (usize, Ve
     });
     (entries.len(), keys.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_left_alone_is_known_while_a_run_holds_the_rest() {
+        let memories = Memories::default();
+        let name = Named::new("shop", "web");
+        let kept = memories.of(&name);
+        let _running = kept.try_lock().unwrap();
+        assert!(memories.left(&name).is_empty());
+        memories.leave(&name, vec!["held".to_owned()]);
+        assert_eq!(memories.left(&name), ["held"]);
+        memories.forget(&name);
+        assert!(memories.left(&name).is_empty());
+    }
+
+    #[test]
+    fn a_part_of_an_inventory_is_read_and_all_of_it_counted() {
+        let entry = |id: &str| json!({"id": id, "v": "v1"});
+        let entries = ["a_x__ConfigMap", "a_y__ConfigMap", "unreadable", "a_z__ConfigMap"];
+        let entries: Vec<Value> = entries.into_iter().map(entry).collect();
+        let delivery = json!({"status": {"inventory": {"entries": entries}}});
+        let part = |from, count| {
+            let (total, keys) = inventory_part(&delivery, from, count);
+            assert_eq!(total, 4);
+            keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(part(1, 3), "ConfigMap/a/y ConfigMap/a/z");
+        assert_eq!(part(0, 1), "ConfigMap/a/x");
+        assert_eq!(part(9, 9), "");
+        assert_eq!(inventory_part(&json!({}), 0, 9), (0, Vec::new()));
+    }
+}

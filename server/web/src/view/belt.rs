@@ -36,6 +36,13 @@ impl Stage {
     pub fn says(&self, words: &Words) -> bool {
         self.trouble.as_ref().is_some_and(|trouble| trouble.says_as(words))
     }
+
+    /// Leaves its trouble to words elsewhere on the page that say the same.
+    pub fn leaves_to(&mut self, words: &Words) {
+        if self.says(words) {
+            self.trouble = None;
+        }
+    }
 }
 
 /// What a belt is read from.

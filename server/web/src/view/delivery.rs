@@ -97,19 +97,24 @@ pub fn render(seen: &Seen<'_>) -> askama::Result<Content> {
     let Name { namespace, name: bare } = name;
     let ready = condition(object, "Ready");
     let command = |verb: &str| Command::new(verb, Kind::Delivery.word(), namespace, bare);
-    let belt = belt::belt(&Inputs { delivery: object, source, entries, source_entries });
+    let mut belt = belt::belt(&Inputs { delivery: object, source, entries, source_entries });
     // A stage that is in trouble says the same where it stands.
     let is_told = |message: &Words| belt.iter().any(|stage| stage.says(message));
     let message = ready.and_then(|ready| Words::some("message", ready.message));
+    let message = message.filter(|message| !is_told(message));
+    let hold = hold(Kind::Delivery, name, object).or_else(|| held_source(object, source));
+    if let Some(hold) = &hold {
+        belt.iter_mut().for_each(|stage| stage.leaves_to(&hold.words));
+    }
     let page = Page {
         badge: object::badge(Kind::Delivery, object),
-        message: message.filter(|message| !is_told(message)),
+        message,
         facts: facts(object),
         source: source_of(object).map(|name| (name.href(Kind::Source), name)),
         dependencies: dependencies(object),
         plan_href: format!("{}/plan", name.href(Kind::Delivery)),
         belt,
-        hold: hold(Kind::Delivery, name, object),
+        hold,
         notes: notes(object),
         why: Why::of(why),
         inventory: inventory(name, health),
@@ -126,6 +131,12 @@ pub fn render(seen: &Seen<'_>) -> askama::Result<Content> {
         name: name.clone(),
     };
     Content::new(format!("Delivery {namespace}/{bare}"), &page)
+}
+
+/// What is held of its source: nothing new comes until somebody answers for that.
+fn held_source(object: &Value, source: Option<&Value>) -> Option<Hold> {
+    let held = hold(Kind::Source, &source_of(object)?, source?)?;
+    Some(Hold { title: "Its source is held until somebody answers", ..held })
 }
 
 fn facts(object: &Value) -> Vec<(&'static str, String)> {

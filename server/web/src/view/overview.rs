@@ -83,8 +83,11 @@ pub fn render(
         href
     };
     let find = |name: &Name| {
-        let found = sources.iter().find(|source| object::name(source).as_ref() == Some(name));
-        found.map(|source| &**source)
+        let is_it = |source: &&Arc<Value>| {
+            let metadata = &source["metadata"];
+            metadata["name"] == name.name && metadata["namespace"] == name.namespace
+        };
+        sources.iter().find(is_it).map(|source| &**source)
     };
     let page = Overview {
         headline,

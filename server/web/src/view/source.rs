@@ -39,6 +39,8 @@ struct Page {
 
 /// What is held, and how to answer for it.
 pub struct Hold {
+    /// What is held, as a heading.
+    pub title: &'static str,
     /// What happened.
     pub words: Words,
     /// Since when.
@@ -107,6 +109,7 @@ pub fn hold(kind: Kind, name: &Name, found: &Value) -> Option<Hold> {
     let held = object::held(kind, found)?;
     let Name { namespace, name } = name;
     Some(Hold {
+        title: "Held until somebody answers",
         words: Words::new("hold", held.message),
         since: held.since(),
         look: match kind {

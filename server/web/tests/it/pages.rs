@@ -50,7 +50,10 @@ async fn a_held_source_shows_what_to_type() {
     got.has("Held until somebody answers").has("3f2a91c0d4e5");
     got.has("fixpoint ack source/shop -n shop --reason &#34;why this is right&#34;");
     got.has("branch main at bbbb: fork, held").has("/deliveries/shop/web");
-    browser.get("/deliveries/shop/web").await.has("last good");
+    let got = browser.get("/deliveries/shop/web").await;
+    got.has("last good").has("Its source is held").has("fixpoint ack source/shop -n shop");
+    let once = got.text.matches("0123 is not part of it any more").count();
+    assert_eq!(once, 1, "it is said once:\n{}", got.text);
     browser.get("/").await.has("its source is held").has("Verdict: held.");
 }
 

@@ -118,10 +118,10 @@ impl Browser {
         self.ask("POST", "/actions", Some(&actions)).map(drop)
     }
 
-    /// A picture of the whole page, as PNG.
-    pub fn picture(&self) -> Result<Vec<u8>> {
+    /// A picture of the page as far down as `most`, as PNG.
+    pub fn picture(&self, most: u64) -> Result<Vec<u8>> {
         let height = self.run("return document.documentElement.scrollHeight")?;
-        self.resize(WIDTH, height.as_u64().unwrap_or(HEIGHT).max(HEIGHT))?;
+        self.resize(WIDTH, height.as_u64().unwrap_or(HEIGHT).clamp(HEIGHT, most))?;
         let picture = self.ask("GET", "/screenshot", None)?;
         self.resize(WIDTH, HEIGHT)?;
         let text = picture.as_str().context("the driver gave no picture")?;

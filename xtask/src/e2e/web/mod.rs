@@ -194,10 +194,11 @@ impl Story<'_> {
     /// Takes the pictures anew where goldens are updated; checks that they can be taken otherwise.
     fn takes_pictures(&self, base: &str, root: &Path) -> Result<()> {
         let update = std::env::var_os("UPDATE_EXPECT").is_some();
-        for (path, file) in [("/", OVERVIEW), ("/deliveries/default/platform", DELIVERY)] {
+        let pictures = [("/", OVERVIEW, 1250), ("/deliveries/default/platform", DELIVERY, 1150)];
+        for (path, file, height) in pictures {
             self.browser.open(&format!("{base}{path}"))?;
             self.browser.sees(&["Live"])?;
-            let picture = self.browser.picture()?;
+            let picture = self.browser.picture(height)?;
             let size = picture.len();
             ensure!(size > SMALLEST && size < LARGEST, "the picture of {path} has {size} bytes");
             let kept = root.join(file);
