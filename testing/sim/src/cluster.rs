@@ -48,20 +48,21 @@ impl Remotes {
     pub async fn begin(&self, name: &str, clock: Clock, breaks: bool) -> Result<()> {
         let options = Options { clock, ..Options::memory() };
         let server = ApiServer::open(options).await.context("could not open the API server")?;
-        let mut all = self.all();
-        match all.get_mut(name) {
-            Some(remote) => {
-                remote.server = server;
-                if breaks {
-                    remote.dials.dialled();
-                }
+        if let Some(remote) = self.all().get_mut(name) {
+            remote.server = server;
+            if breaks {
+                remote.dials.dialled();
             }
-            None => {
-                let (rules, dials) = (Rules::default(), Dials::default());
-                all.insert(name.to_owned(), Remote { server, rules, dials });
-            }
+            return Ok(());
         }
+        self.add(name, server);
         Ok(())
+    }
+
+    /// Puts a cluster that is there already behind an address.
+    pub fn add(&self, name: &str, server: ApiServer) {
+        let (rules, dials) = (Rules::default(), Dials::default());
+        self.all().insert(name.to_owned(), Remote { server, rules, dials });
     }
 
     /// Their names.

@@ -21,6 +21,7 @@
 //! | `suspend`, `resume`, `reconcile`, `ack` | what people do to sources and deliveries |
 //! | `apiserver outage N times`, `apiserver freeze OBJECT`, `apiserver open` | the way to the API server |
 //! | `cluster NAME`, `cluster NAME exchanged`, `cluster NAME outage N times`, `cluster NAME hangs`, `cluster NAME open` | a new cluster stands behind an address, with a Secret that leads there; how it answers |
+//! | `home is a cluster` | the engine lives in a cluster from now on, and the Secret `home` leads there |
 //! | `kubeconfig NAME` | a Secret of this name holds the text in the margin |
 //! | `at NAME COMMAND…` | what is there, or what somebody does, in another cluster |
 //! | `restart`, `crash` | another engine on the same data, after a stop or a power cut |

@@ -87,6 +87,7 @@ impl Player {
             ["crash"] => quiet(self.world.crash().await),
             ["apiserver", ..] => self.door(&words),
             ["cluster", name, ..] => self.cluster(name, &words[2..]).await,
+            ["home", "is", "a", "cluster"] => quiet(self.world.live_in_a_cluster().await),
             ["kubeconfig", name] => {
                 let text = command.body.as_deref().context("it has no text in the margin")?;
                 quiet(self.world.kubeconfig(name, text).await)

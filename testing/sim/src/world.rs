@@ -48,6 +48,7 @@ pub struct World {
     pub remotes: Remotes,
     /// The cluster that is looked at, where it is not home.
     pub focus: Option<String>,
+    home: Home,
     server: ApiServer,
     admin: kube::Client,
     artifacts: Artifacts,
@@ -80,6 +81,7 @@ impl World {
             rules: Rules::default(),
             remotes: Remotes::default(),
             focus: None,
+            home: Home::InProcess,
             ledger: Ledger::in_memory([1; 32]),
             admin: kube::Client::new(server.service(User::admin()), "default"),
             server,
@@ -95,7 +97,7 @@ impl World {
         let door = Door::new(self.server.service(User::engine()), self.rules.clone());
         let engine = Engine::new(Parts {
             client: kube::Client::new(door, "default"),
-            home: Home::InProcess,
+            home: self.home.clone(),
             clusters: Arc::new(self.remotes.clone()),
             stores: Arc::new(self.git.clone()),
             ledger: self.ledger.clone(),
@@ -195,6 +197,20 @@ impl World {
     pub async fn cluster(&self, name: &str) -> Result<()> {
         self.remotes.begin(name, self.clock.clone(), true).await?;
         self.kubeconfig(name, &Remotes::kubeconfig(name)).await
+    }
+
+    /// Makes home a cluster, as that of an engine that does not bring its own API server, and lets a
+    /// Secret lead there, too.
+    ///
+    /// # Errors
+    /// When the engine does not start anew.
+    pub async fn live_in_a_cluster(&mut self) -> Result<()> {
+        let namespace = self.get("/api/v1/namespaces/kube-system").await?;
+        let uid = namespace["metadata"]["uid"].as_str().context("it has no uid")?.to_owned();
+        self.home = Home::Cluster { uid };
+        self.remotes.add("home", self.server.clone());
+        self.kubeconfig("home", &Remotes::kubeconfig("home")).await?;
+        self.restart().await
     }
 
     /// Exchanges a cluster while connections to it are open, and go on.

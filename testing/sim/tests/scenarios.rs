@@ -82,6 +82,7 @@ scenarios! {
     remote_cluster,
     remote_exchanged,
     remote_hangs,
+    remote_home,
     remote_kubeconfig,
     remote_moved,
     remote_moving,
