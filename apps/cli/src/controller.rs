@@ -4,7 +4,7 @@
 //! directory is opened only by the leader: a replica that stands by has read nothing, so it has
 //! nothing old when its turn comes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,13 +81,14 @@ impl Replica {
 
         let listener = listen(settings.listen, "--listen").await?;
         let address = listener.local_addr()?;
-        let (stop, stopped) = watch::channel(false);
+        let (stop, _) = watch::channel(false);
         let answers = health.clone();
         let handler: Handler = Arc::new(move |request| {
             let answer = answers.answer(request.method(), request.uri().path());
             std::future::ready(answer).boxed()
         });
-        let serving = tokio::spawn(listener::serve(listener, None, handler, wait(stopped)));
+        let serving =
+            tokio::spawn(listener::serve(listener, None, handler, std::future::pending()));
         Ok(Self { settings, connection, candidate, health, metrics, stop, serving, address })
     }
 
@@ -184,7 +185,7 @@ impl Opening {
 
         let listener = listen(self.settings.engine_listen, "--engine-listen").await?;
         let address = listener.local_addr()?;
-        let at = self.settings.engine_address.clone().unwrap_or_else(|| address.to_string());
+        let at = self.address(address);
         let pki = self.certificates(&at)?;
         let tls = pki.server_config().context("could not set TLS up")?;
         let handler = gate(engine.routes(), Reviewer::new(self.connection.client()?));
@@ -196,6 +197,17 @@ impl Opening {
             .map_err(crate::client::plain)
             .context("could not write where the engine's own API is")?;
         Ok(Opened { address, tasks, _claim: claim })
+    }
+
+    /// Where others find what listens there: an address of its own may come without a port.
+    fn address(&self, listens: SocketAddr) -> String {
+        match &self.settings.engine_address {
+            None => listens.to_string(),
+            Some(at) => match at.parse::<IpAddr>() {
+                Ok(ip) => SocketAddr::new(ip, listens.port()).to_string(),
+                Err(_) => at.clone(),
+            },
+        }
     }
 
     async fn claim(&self) -> Result<Claim> {

@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, default_value = "127.0.0.1:9443", value_name = "ADDRESS")]
     engine_listen: SocketAddr,
     /// Where others find the engine's own API [default: where it listens]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "IP|HOST:PORT")]
     engine_address: Option<String>,
     /// Let Git servers on this machine's loopback be sources; for tests on one machine
     #[arg(long)]

@@ -66,14 +66,17 @@ async fn until_served(client: &Client) -> Result<()> {
     loop {
         match installed::check(&client.kube).await {
             Ok(()) => return Ok(()),
-            Err(NotInstalled::Definitions(missing)) if Instant::now() >= until => {
+            Err(err @ NotInstalled::Forbidden { .. }) => return Err(err.into()),
+            Err(err) if Instant::now() >= until => {
                 return Err(advice(
-                    format!("after {} s: {}", SERVED.as_secs(), missing.join("; ")),
+                    format!("after {} s: {err}", SERVED.as_secs()),
                     "see `kubectl describe crd` for what stands in the way",
                 ));
             }
-            Err(NotInstalled::Definitions(_)) => tokio::time::sleep(LOOK_AGAIN).await,
-            Err(err) => return Err(err.into()),
+            // A server that has just taken them needs a moment.
+            Err(NotInstalled::Definitions(_) | NotInstalled::Unreadable(_)) => {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/fixpoint-system/lea
 /// Runs two replicas and takes one after the other away.
 pub fn one_leads(scene: &Scene<'_>, report: &mut Report) -> Result<()> {
     let engines = Engines::new(scene)?;
+    report.take("who may not read its kinds is told so", engines.tells_what_is_forbidden());
     let first = engines.start("first", "leading")?;
     let mut second = engines.start("second", "standing by")?;
     report.take("of two replicas one leads and one stands by; both are ready", {
@@ -61,6 +62,23 @@ impl<'a> Engines<'a> {
         let kubeconfig = scene.folder.join("engine.kubeconfig");
         std::fs::write(&kubeconfig, with_token(&text, &token)?).context("cannot write")?;
         Ok(Self { scene, kubeconfig })
+    }
+
+    /// A controller with the rights of nobody says which it lacks.
+    fn tells_what_is_forbidden(&self) -> Result<()> {
+        let scene = self.scene;
+        let token = scene.token(SYSTEM, "fixpoint-reader", None)?;
+        let kubeconfig = scene.folder.join("reader.kubeconfig");
+        let text = scene.cluster.kubeconfig_of("nobody")?;
+        std::fs::write(&kubeconfig, with_token(&text, &token)?).context("cannot write")?;
+        let mut command = Command::new(&scene.fixpoint);
+        command.args(["controller", "--listen", "127.0.0.1:0"]);
+        command.arg("--kubeconfig").arg(&kubeconfig).arg("--data-dir").arg(&scene.folder);
+        let (well, printed) = scene.ask(command)?;
+        ensure!(!well, "it ran: {printed}");
+        let wanted = "cannot get resource \"namespaces\"";
+        ensure!(printed.contains(wanted) && printed.contains("hint: "), "{printed}");
+        Ok(())
     }
 
     fn start(&self, name: &str, until: &str) -> Result<Replica> {
