@@ -5,6 +5,7 @@
 //! together are sent once; nothing is queued for a browser that does not read.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -13,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures::Stream;
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
@@ -72,6 +74,7 @@ pub async fn live(
         visit,
         version,
         closing,
+        about: None,
         sent: String::new(),
         next: Instant::now(),
         over: false,
@@ -87,6 +90,8 @@ struct Feed {
     visit: Visit,
     version: watch::Receiver<u64>,
     closing: watch::Receiver<bool>,
+    /// The objects that it was about when it was rendered last.
+    about: Option<Vec<Arc<Value>>>,
     /// What the browser has.
     sent: String,
     /// Not before this.
@@ -133,15 +138,18 @@ impl Feed {
     /// Waits until there is something to do, and not less than the pause.
     async fn sign(&mut self) -> Sign {
         let first = self.sent.is_empty();
-        let (version, next) = (&mut self.version, self.next);
+        let Self { web, page, about, version, next, .. } = self;
         let look = async {
-            tokio::time::sleep_until(next).await;
+            tokio::time::sleep_until(*next).await;
             if !first {
-                // A sender that went away says nothing more; the beat goes on.
                 let changed = async {
-                    if version.changed().await.is_err() {
-                        std::future::pending::<()>().await;
+                    while version.changed().await.is_ok() {
+                        if is_news(about.as_deref(), page.about(web.engine()).as_deref()) {
+                            return;
+                        }
                     }
+                    // A sender that went away says nothing more; the beat goes on.
+                    std::future::pending::<()>().await;
                 };
                 let _quiet = tokio::time::timeout(BEAT, changed).await;
             }
@@ -158,6 +166,8 @@ impl Feed {
 
     /// Renders the page and says what is new; where nothing is, only that we are here.
     async fn look(&mut self) -> Event {
+        // Before it is read, so that a change meanwhile is news.
+        self.about = self.page.about(self.web.engine());
         let html = match self.page.render(self.web.engine()).await {
             Ok(content) => content.html,
             Err(trouble) => trouble.content().1.html,
@@ -170,6 +180,13 @@ impl Feed {
         self.sent = html;
         Event::default().event("page").data(&self.sent)
     }
+}
+
+/// Whether a page is about other objects than before, or about any.
+fn is_news(before: Option<&[Arc<Value>]>, now: Option<&[Arc<Value>]>) -> bool {
+    let (Some(before), Some(now)) = (before, now) else { return true };
+    let same = |(before, now): (&Arc<Value>, &Arc<Value>)| Arc::ptr_eq(before, now);
+    before.len() != now.len() || !before.iter().zip(now).all(same)
 }
 
 #[cfg(test)]

@@ -117,6 +117,17 @@ impl Page {
         !matches!(self, Self::Plan(_))
     }
 
+    /// The objects that the page is about; `None` where any change may show. A delivery's page asks
+    /// its target how objects do, so what happens to others must not make it ask.
+    pub fn about(&self, engine: &Arc<dyn Engine>) -> Option<Vec<Arc<Value>>> {
+        let Self::Delivery(Name { namespace, name }, _) = self else { return None };
+        let object = engine.one(Kind::Delivery, namespace, name);
+        let source = object.as_deref().and_then(delivery::source_of);
+        let source =
+            source.and_then(|Name { namespace, name }| engine.one(Kind::Source, &namespace, &name));
+        Some(object.into_iter().chain(source).collect())
+    }
+
     /// Reads what the page shows, and renders it.
     ///
     /// # Errors

@@ -59,6 +59,26 @@ async fn changes_that_come_together_are_sent_once_and_silence_has_a_heartbeat() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_happens_to_others_does_not_make_a_delivery_s_page_ask() {
+    let browser = Browser::signed_in().await;
+    browser.engine.put(Kind::Source, source("shop"));
+    browser.engine.put(Kind::Delivery, delivery("web"));
+    let mut stream = open(&browser, "/deliveries/shop/web").await;
+    next(&mut stream).await.unwrap();
+    let began = Instant::now();
+    browser.engine.put(Kind::Delivery, delivery("other"));
+    assert_eq!(next(&mut stream).await.unwrap().trim_end(), ": here");
+    assert!(began.elapsed() >= Duration::from_secs(10), "only the heartbeat looked");
+    // Its source is its own business.
+    let mut held = source("shop");
+    held["status"]["conditions"] = json!([condition("GitSemantics", "False", "x", "rewritten")]);
+    browser.engine.put(Kind::Source, held);
+    let event = next(&mut stream).await.unwrap();
+    assert!(event.contains("Its source is held"), "{event}");
+    assert!(began.elapsed() < Duration::from_secs(15), "it looked at once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_open_page_ends_with_its_session() {
     let browser = Browser::signed_in().await;
     let mut stream = open(&browser, "/").await;
