@@ -15,7 +15,6 @@ const GIT_REPOSITORY: &[Row<GitRepositorySpec>] = &[
     ("spec.proxySecretRef", |spec| spec.proxy_secret_ref.is_some()),
     ("spec.recurseSubmodules", |spec| spec.recurse_submodules),
     ("spec.serviceAccountName", |spec| spec.service_account_name.is_some()),
-    ("spec.verify", |spec| spec.verify.is_some()),
 ];
 
 const KUSTOMIZATION: &[Row<KustomizationSpec>] = &[

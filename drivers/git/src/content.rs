@@ -53,7 +53,7 @@ pub(crate) fn read(
     blobs: &mut Blobs,
 ) -> Result<Content, StoreError> {
     let meter = objects.meter();
-    let data = objects.require(commit, Kind::Commit)?;
+    let data = objects.small(commit, Kind::Commit)?;
     let about = Commit::parse(&data).ok_or_else(|| malformed(meter, commit, "commit"))?;
     // Patterns may be in any folder, and one of them is enough to replace the default list: they
     // are all known before the first file is read.

@@ -85,6 +85,13 @@ impl Store for Local {
         content::read(&repository.objects, &commit, selection, &self.limits, &mut blobs)
     }
 
+    fn objects(&self, pointer: &Pointer) -> Result<fixpoint_source::Objects, StoreError> {
+        let meter = self.meter();
+        let tag = pointer.tag_object.as_deref().map(parse_id).transpose()?;
+        let commit = parse_id(&pointer.commit)?;
+        Repository::open(self, &meter)?.objects.raw(&commit, tag.as_ref())
+    }
+
     fn ancestry(&self, old: &str, new: &Pointer) -> Result<Ancestry, StoreError> {
         let (old, new) = (parse_id(old)?, parse_id(&new.commit)?);
         let meter = self.meter();

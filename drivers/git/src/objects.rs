@@ -8,6 +8,7 @@ use std::path::Path;
 
 use fixpoint_base::Limits;
 use fixpoint_source::StoreError;
+use fixpoint_source::store::OBJECT_BYTES;
 use gix_hash::ObjectId;
 use gix_object::{Find as _, Kind};
 use gix_odb::Header as _;
@@ -84,6 +85,28 @@ impl<'a> Objects<'a> {
             }
             None => Err(self.meter.corrupt(format!("object {id} is missing"))),
         }
+    }
+
+    /// A commit or tag object, which must be here and no longer than any real one.
+    pub(crate) fn small(&self, id: &ObjectId, wanted: Kind) -> Result<Vec<u8>, StoreError> {
+        match self.header(id)? {
+            Some((_, size)) if size > OBJECT_BYTES => {
+                Err(self.meter.limit(format!("{wanted} {id} has more than {OBJECT_BYTES} bytes")))
+            }
+            _ => self.require(id, wanted),
+        }
+    }
+
+    /// The objects of a version, byte for byte.
+    pub(crate) fn raw(
+        &self,
+        commit: &ObjectId,
+        tag: Option<&ObjectId>,
+    ) -> Result<fixpoint_source::Objects, StoreError> {
+        Ok(fixpoint_source::Objects {
+            commit: self.small(commit, Kind::Commit)?,
+            tag: tag.map(|tag| self.small(tag, Kind::Tag)).transpose()?,
+        })
     }
 
     /// The meter of the operation.

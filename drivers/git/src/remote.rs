@@ -97,20 +97,25 @@ impl Store for Remote {
         let commit = parse_id(&pointer.commit)?;
         self.with_mirror(&meter, |mirror| {
             if !mirror.content.has(&commit) {
-                mirror.content.make_room().map_err(|err| meter.local(err))?;
-                let mut talk = self.talk(&meter)?;
-                talk.fetch(&mut mirror.content, &[commit], 1, false).map_err(|err| match err {
-                    Refused::Missing => StoreError::NoSuchName {
-                        wanted: format!("commit {commit}"),
-                        url: meter.url().to_owned(),
-                        known: Vec::new(),
-                    },
-                    Refused::Failed(err) => err,
-                })?;
+                self.bring(mirror, &[commit], pointer, &meter)?;
             }
             let dir = mirror.content.objects().ok_or_else(|| meter.corrupt("nothing came"))?;
             let objects = Objects::open(dir, &self.limits, &meter)?;
             content::read(&objects, &commit, selection, &self.limits, &mut mirror.blobs)
+        })
+    }
+
+    fn objects(&self, pointer: &Pointer) -> Result<fixpoint_source::Objects, StoreError> {
+        let meter = self.meter(self.limits.fetch_bytes);
+        let commit = parse_id(&pointer.commit)?;
+        let tag = pointer.tag_object.as_deref().map(parse_id).transpose()?;
+        self.with_mirror(&meter, |mirror| {
+            let wanted = [Some(commit), tag];
+            let missing: Vec<ObjectId> =
+                wanted.into_iter().flatten().filter(|id| !mirror.content.has(id)).collect();
+            self.bring(mirror, &missing, pointer, &meter)?;
+            let dir = mirror.content.objects().ok_or_else(|| meter.corrupt("nothing came"))?;
+            Objects::open(dir, &self.limits, &meter)?.raw(&commit, tag.as_ref())
         })
     }
 
@@ -134,6 +139,29 @@ impl Remote {
         let body = session.discover()?;
         let can = protocol::read_capabilities(body).map_err(|fault| explain(meter, fault))?;
         Ok(Talk { session, can, meter, limits: &self.limits, agent: &self.agent })
+    }
+
+    /// Fetches what is missing, without its history.
+    fn bring(
+        &self,
+        mirror: &mut Mirror,
+        missing: &[ObjectId],
+        pointer: &Pointer,
+        meter: &Meter,
+    ) -> Result<(), StoreError> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        mirror.content.make_room().map_err(|err| meter.local(err))?;
+        let mut talk = self.talk(meter)?;
+        talk.fetch(&mut mirror.content, missing, 1, false).map_err(|err| match err {
+            Refused::Missing => StoreError::NoSuchName {
+                wanted: format!("commit {}", pointer.commit),
+                url: meter.url().to_owned(),
+                known: Vec::new(),
+            },
+            Refused::Failed(err) => err,
+        })
     }
 
     /// Works on the mirror, alone; a mirror that turns out broken is fetched anew, once.

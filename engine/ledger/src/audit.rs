@@ -117,7 +117,8 @@ impl Audit {
         let before = self.accepted.get(&key);
         let problem = contradiction(before, observe)
             .or_else(|| self.unallowed(subject, observe))
-            .or_else(|| self.unobserved(observe));
+            .or_else(|| self.unobserved(observe))
+            .or_else(|| unsigned(observe));
         if observe.admitted
             && let Some(position) = &observe.position
         {
@@ -299,6 +300,12 @@ impl Audit {
         }
         self.unowned(subject, prune.inventory)
     }
+}
+
+/// Why an observation must not have been admitted, given its signature.
+fn unsigned(observe: &Observe) -> Option<String> {
+    let problem = observe.signature.as_ref()?.problem.as_ref()?;
+    observe.admitted.then(|| format!("it admits what was refused for its signature: {problem}"))
 }
 
 /// Why a verdict cannot be right, given the last admitted position.

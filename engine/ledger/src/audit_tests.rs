@@ -1,6 +1,6 @@
 //! Logs as text, one entry a line, and what is wrong with them.
 
-use crate::entry::{Draft, Input};
+use crate::entry::{Draft, Input, Signature};
 
 use super::*;
 
@@ -39,13 +39,18 @@ fn body(words: &[&str]) -> Body {
             position: (words[2] != "gone").then(|| position(words[2])),
             verdict: verdict(words[3]),
             history: History::Enforce,
-            admitted: words[4] != "held",
+            admitted: !words[4].ends_with("held"),
             ack: words[4].strip_prefix("ack=").map(|at| at.parse().unwrap()),
             artifact: None,
             files: 0,
             bytes: 0,
             included: included(&words[5.min(words.len())..]),
             whole: words.get(5).map(|_| Digest::of(b"whole")),
+            signature: words[4].strip_prefix("unsigned,").map(|_| Signature {
+                mode: "HEAD".to_owned(),
+                keys: Vec::new(),
+                problem: Some("it is not signed".to_owned()),
+            }),
         }),
         "violation" => Body::Violation(Violation {
             id: format!("id-{}", words[2]),
@@ -104,7 +109,7 @@ fn body(words: &[&str]) -> Body {
             cluster: words[2].to_owned(),
             before: (words[3] != "none").then(|| words[3].to_owned()),
             id: (words[3] != "none").then(|| format!("id-{}", words[2])),
-            admitted: words[4] != "held",
+            admitted: !words[4].ends_with("held"),
             ack: words[4].strip_prefix("ack=").map(|at| at.parse().unwrap()),
         }),
         "resolve" => Body::Resolve(Resolve { intent: must(2), done: 0, open: 0 }),
@@ -161,6 +166,20 @@ fn an_honest_log_has_no_problems() {
         resolve app 14
         ",
         &[],
+    );
+}
+
+#[test]
+fn what_is_not_signed_is_not_admitted() {
+    check(
+        "
+        genesis
+        observe web aaa first unsigned,held
+        observe web bbb first admitted
+        observe web ccc forward unsigned,held
+        observe web ccc forward unsigned,admitted
+        ",
+        &["entry 4: it admits what was refused for its signature: it is not signed"],
     );
 }
 

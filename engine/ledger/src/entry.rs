@@ -145,6 +145,22 @@ pub struct Observe {
     /// Digest of the tree with what was copied in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whole: Option<Digest>,
+    /// What came of checking its signature, where one is required.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+}
+
+/// What came of checking a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// What had to be signed: `HEAD`, `Tag` or `TagAndHEAD`.
+    pub mode: String,
+    /// The keys that signed it: ids of PGP keys, fingerprints of SSH keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+    /// Why it was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// An artifact of another source that is part of one.
@@ -489,6 +505,7 @@ mod tests {
             bytes: 1 << 40,
             included: Vec::new(),
             whole: None,
+            signature: None,
         }))
     }
 

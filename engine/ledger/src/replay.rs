@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fixpoint_base::Digest;
 use fixpoint_source::verdict::{Known, Position};
 
-use crate::entry::{Body, Entry, Violation};
+use crate::entry::{Body, Entry, Observe, Violation};
 use crate::pin::Pins;
 
 /// What is known of one source.
@@ -22,6 +22,8 @@ pub struct Source {
     pub violations: BTreeMap<String, (u64, Violation)>,
     /// Index of the last admitted observation by store, name and commit.
     pub admitted: BTreeMap<(String, String, String), u64>,
+    /// Versions that were refused for their signatures: store, name, commit and tag object.
+    pub refused: BTreeSet<(String, String, String, Option<String>)>,
     /// Digest of the last artifact by store and name: one version may have several.
     pub artifacts: BTreeMap<(String, String), Digest>,
 }
@@ -82,6 +84,14 @@ impl Replay {
                         );
                     }
                     None => mark_gone(known, &observe.name),
+                    Some(position) if is_unsigned(observe) => {
+                        source.refused.insert((
+                            observe.store.clone(),
+                            observe.name.clone(),
+                            position.commit.clone(),
+                            position.tag_object.clone(),
+                        ));
+                    }
                     Some(_) => {}
                 }
             }
@@ -115,6 +125,10 @@ impl Replay {
             Body::Genesis(_) | Body::Prune(_) | Body::Config(_) | Body::Approve(_) => {}
         }
     }
+}
+
+fn is_unsigned(observe: &Observe) -> bool {
+    observe.signature.as_ref().is_some_and(|signature| signature.problem.is_some())
 }
 
 fn accept(known: &mut Known, name: &str, position: &Position) {

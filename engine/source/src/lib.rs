@@ -1,6 +1,6 @@
 //! What a store said, and what that means: observations come in, verdicts and trees go out.
 //!
-//! Nothing here talks to a store; drivers ask the four questions and this crate judges the answers.
+//! Nothing here talks to a store; drivers ask the five questions and this crate judges the answers.
 
 pub mod ignore;
 pub mod inclusion;
@@ -12,8 +12,8 @@ pub mod verdict;
 pub use ignore::{IgnoreProblem, Sieve, SieveBuilder};
 pub use selection::{Selection, SelectionProblem};
 pub use store::{
-    Ancestry, Content, Credentials, Location, Name, NameClass, Pointer, Reference, SshIdentity,
-    Store, StoreError, Stores,
+    Ancestry, Content, Credentials, Location, Name, NameClass, Objects, Pointer, Reference,
+    SshIdentity, Store, StoreError, Stores,
 };
 pub use tree::{File, Tree, TreeBuilder, TreeProblem};
 pub use verdict::{

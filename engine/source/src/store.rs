@@ -1,4 +1,4 @@
-//! The four questions that every store with Git semantics answers.
+//! The five questions that every store with Git semantics answers.
 //!
 //! A driver implements [`Store`] for one kind of store; the answers are facts, without policy.
 //! The calls block: whoever loops over sources runs them where blocking is allowed.
@@ -139,6 +139,18 @@ pub struct Content {
     pub committed: i64,
 }
 
+/// Bytes of a commit or tag object; real ones have a few hundred.
+pub const OBJECT_BYTES: u64 = 1024 * 1024;
+
+/// The objects of a version as the store holds them: each one's id is the hash of these bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objects {
+    /// The commit.
+    pub commit: Vec<u8>,
+    /// The tag object of an annotated tag.
+    pub tag: Option<Vec<u8>>,
+}
+
 /// How a new version relates to an old one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ancestry {
@@ -174,6 +186,12 @@ pub trait Store: Send + Sync {
     /// When the store cannot be asked, the content is not what its id says, a selected folder is
     /// not there, or a limit is hit.
     fn content(&self, pointer: &Pointer, selection: &Selection) -> Result<Content, StoreError>;
+
+    /// What are the very objects of a version? Who checks signatures asks this.
+    ///
+    /// # Errors
+    /// When the store cannot be asked, an object is not what its id says, or a limit is hit.
+    fn objects(&self, pointer: &Pointer) -> Result<Objects, StoreError>;
 
     /// Is the old version an ancestor of the new one?
     ///

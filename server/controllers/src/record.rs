@@ -14,7 +14,7 @@ use fixpoint_base::{Digest, canonical, object};
 use fixpoint_driver_store::{Indexed, Ledger, LedgerError, Report};
 use fixpoint_ledger::entry::{
     Ack, Approve, Body, Draft, Entry, Included, Input, Observe, Outcome, Prune, Render, Resolve,
-    Violation as ViolationEntry,
+    Signature, Violation as ViolationEntry,
 };
 use fixpoint_ledger::{Intent, Permit, Replay};
 use fixpoint_plan::{DesiredSet, Inventory, Plan, Verb, Why};
@@ -50,6 +50,8 @@ pub struct Seeing {
     pub included: Vec<Included>,
     /// Digest of the tree that the artifact holds, where something was copied in.
     pub whole: Option<Digest>,
+    /// What came of checking its signature.
+    pub signature: Option<Signature>,
     /// Files in the tree.
     pub files: u64,
     /// Bytes in the tree.
@@ -221,6 +223,26 @@ impl Record {
         Ok(())
     }
 
+    /// Records that a version was seen and is refused for its signature, once for each version.
+    ///
+    /// # Errors
+    /// When the entry cannot be made durable.
+    pub async fn refused(&self, seeing: Seeing) -> Result<(), LedgerError> {
+        let Some(pointer) = &seeing.pointer else { return Ok(()) };
+        let version = (
+            seeing.url.clone(),
+            verdict::name_of(&seeing.reference),
+            pointer.commit.clone(),
+            pointer.tag_object.clone(),
+        );
+        let known = {
+            let state = self.state();
+            let source = state.replay.sources.get(&seeing.subject);
+            source.is_some_and(|source| source.refused.contains(&version))
+        };
+        if known { Ok(()) } else { self.observe(seeing, false, None).await }
+    }
+
     /// Records that a version was seen and is delivered: what is wrong with it, who answered for
     /// it. Nothing is written where nothing is new.
     ///
@@ -315,6 +337,7 @@ impl Record {
             bytes: seeing.bytes,
             included: seeing.included,
             whole: seeing.whole,
+            signature: seeing.signature,
         });
         self.append(&seeing.subject, ENGINE, seeing.now, body).await?;
         Ok(())

@@ -20,3 +20,4 @@ mod remote;
 mod rows_g;
 mod rows_h;
 mod serving;
+mod signed;

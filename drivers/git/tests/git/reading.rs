@@ -462,3 +462,39 @@ fn noise(length: usize) -> Vec<u8> {
     };
     (0..length).map(|_| next()).collect()
 }
+
+#[test]
+fn the_objects_of_a_version_are_handed_out_as_they_are() {
+    for via in ALL {
+        let world = World::new(via);
+        let id = world.repo.commit(&[("a", "1")]);
+        world.repo.git(&["tag", "-a", "-m", "one", "v1"]);
+        world.repo.git(&["tag", "light"]);
+        let raw = |kind: &str, id: &str| world.repo.git(&["cat-file", kind, id]) + "\n";
+        for (reference, tagged) in
+            [(branch("main"), false), (tag("light"), false), (tag("v1"), true)]
+        {
+            let pointer = world.pointer(&reference).unwrap();
+            let found = world.store().objects(&pointer).unwrap();
+            assert_eq!(String::from_utf8(found.commit).unwrap(), raw("commit", &id), "{via:?}");
+            let expected = tagged.then(|| raw("tag", "v1"));
+            assert_eq!(found.tag.map(|tag| String::from_utf8(tag).unwrap()), expected, "{via:?}");
+        }
+    }
+}
+
+#[test]
+fn a_commit_longer_than_any_real_one_is_refused() {
+    let world = World::new(Via::File);
+    world.repo.commit(&[("a", "1")]);
+    let message = "x".repeat(1024 * 1024);
+    let tree = world.repo.git(&["rev-parse", "HEAD^{tree}"]);
+    let id = world.repo.git_reading(&["commit-tree", &tree], &message);
+    world.repo.git(&["update-ref", "refs/heads/main", &id]);
+    let over = format!(
+        "Refused: {} is over a limit: commit {id} has more than 1048576 bytes",
+        world.url()
+    );
+    assert_eq!(refused(world.content()), over);
+    assert_eq!(refused(world.store().objects(&world.main())), over);
+}

@@ -7,5 +7,6 @@ mod reconcile;
 mod selection;
 mod status;
 mod storing;
+mod verification;
 
 pub use reconcile::reconcile;

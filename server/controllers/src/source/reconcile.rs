@@ -22,6 +22,7 @@ use super::inclusion::{self, Included};
 use super::selection;
 use super::status::{self, Said};
 use super::storing::Version;
+use super::verification::{Refused, Verified};
 use crate::context::{Context, jittered};
 use crate::events::Severity;
 use crate::looper::{Named, Next};
@@ -128,13 +129,25 @@ impl Run<'_> {
             Err(err) if self.is_gone(&declared.reference, &err) => None,
             Err(err) => return Err(self.fetch_failed(&err, began.elapsed())),
         };
-        if let Some(pointer) = &pointer
-            && self.is_settled(&declared, pointer)
-        {
-            return Ok(Said::Same);
+        let settled = pointer.as_ref().is_some_and(|pointer| self.is_settled(&declared, pointer));
+        let ancestry = asked.ancestry.map_err(|err| self.fetch_failed(&err, began.elapsed()));
+        let signed = match &pointer {
+            Some(pointer) => {
+                // What was accepted stays so when its key expires, not when the key is taken away.
+                let at = if settled { self.stored_at() } else { self.ctx.now().as_second() };
+                match self.verify(&store, pointer, at, began).await? {
+                    Ok(signed) => signed.map(Box::new),
+                    Err(refused) => {
+                        return self.refuse(&declared, pointer, ancestry?, refused, began).await;
+                    }
+                }
+            }
+            None => None,
+        };
+        if settled {
+            return Ok(Said::Same { signed });
         }
-        let ancestry = asked.ancestry.map_err(|err| self.fetch_failed(&err, began.elapsed()))?;
-        self.judge(store, declared, pointer, ancestry, began).await
+        self.judge(store, declared, pointer, ancestry?, signed, began).await
     }
 
     fn declared(&self) -> Result<Declared, Said> {
@@ -226,12 +239,52 @@ impl Run<'_> {
         })
     }
 
+    /// When the artifact in the status was stored.
+    fn stored_at(&self) -> i64 {
+        let artifact = self.repository.status.as_ref().and_then(|status| status.artifact.as_ref());
+        artifact.map_or(i64::MAX, |artifact| artifact.last_update_time.0.as_second())
+    }
+
+    /// Puts on record that a version is refused for its signature.
+    async fn refuse(
+        &self,
+        declared: &Declared,
+        pointer: &Pointer,
+        ancestry: Ancestry,
+        refused: Refused,
+        began: Instant,
+    ) -> Result<Said, Said> {
+        let url = &self.repository.spec.url;
+        let known = self.ctx.record.known(&self.subject(), url);
+        let finding = known.judge(&declared.reference, &Seen::At(pointer, None), ancestry);
+        let seeing = Seeing {
+            subject: self.subject(),
+            url: url.clone(),
+            reference: declared.reference.clone(),
+            pointer: Some(pointer.clone()),
+            read: None,
+            included: Vec::new(),
+            whole: None,
+            signature: Some(refused.evidence.clone()),
+            files: 0,
+            bytes: 0,
+            verdict: finding.verdict,
+            history: declared.history.unwrap_or(History::default_for(pointer.class)),
+            artifact: None,
+            now: self.ctx.now(),
+        };
+        self.record(self.ctx.record.refused(seeing)).await?;
+        self.tell(StageName::Verdict, &refused.message, began.elapsed(), false);
+        Ok(Said::Unverified { refused: Box::new(refused) })
+    }
+
     async fn judge(
         &self,
         store: Arc<dyn Store>,
         declared: Declared,
         pointer: Option<Pointer>,
         ancestry: Ancestry,
+        signed: Option<Box<Verified>>,
         began: Instant,
     ) -> Result<Said, Said> {
         let Declared { reference, history, selection, included } = declared;
@@ -269,6 +322,7 @@ impl Run<'_> {
             read,
             included: Vec::new(),
             whole: None,
+            signature: signed.as_ref().map(|signed| signed.evidence.clone()),
             files: fetched.as_ref().map_or(0, |(content, _)| content.tree.len() as u64),
             bytes: fetched.as_ref().map_or(0, |(content, _)| content.tree.bytes()),
             verdict: finding.verdict,
@@ -280,7 +334,7 @@ impl Run<'_> {
             (Delivery::Hold { violation }, _, _) => {
                 self.record(self.ctx.record.held(seeing, &violation)).await?;
                 self.tell(StageName::Verdict, &violation.held(), began.elapsed(), false);
-                Ok(Said::Held { violation: Box::new(violation), unproven })
+                Ok(Said::Held { violation: Box::new(violation), unproven, signed })
             }
             (Delivery::Deliver { warning }, Some(pointer), Some((content, _))) => {
                 let answered = match (acknowledged, broken) {
@@ -289,11 +343,11 @@ impl Run<'_> {
                     }
                     _ => None,
                 };
-                let version = Version { pointer, content, included: included? };
+                let version = Version { pointer, content, included: included?, signed };
                 self.store(seeing, version, warning, answered, began).await
             }
             // A name that is gone is always held; without a pointer there is nothing to deliver.
-            (Delivery::Deliver { .. }, _, _) => Ok(Said::Same),
+            (Delivery::Deliver { .. }, _, _) => Ok(Said::Same { signed: None }),
         }
     }
 
@@ -340,7 +394,7 @@ impl Run<'_> {
         })
     }
 
-    fn fetch_failed(&self, err: &StoreError, took: Duration) -> Said {
+    pub fn fetch_failed(&self, err: &StoreError, took: Duration) -> Said {
         let mut message = Chain(err).to_string();
         if let Some(hint) = err.hint() {
             message = format!("{message} ({hint})");
@@ -382,6 +436,7 @@ impl Run<'_> {
             generation,
             self.ctx.now(),
             known.positions().next().is_some(),
+            self.repository.spec.verify.is_some(),
         );
         if let Said::Stored { included, .. } = said {
             selection::observe(&self.repository.spec, &mut status);
@@ -396,15 +451,20 @@ impl Run<'_> {
     fn next(&self, said: &Said) -> Next {
         let interval = duration(&self.repository.spec.interval);
         match said {
-            Said::Same | Said::Stored { .. } => {
+            Said::Same { .. } | Said::Stored { .. } => {
                 self.ctx.succeeded(Kind::Source, self.name);
                 Next::Settled(jittered(interval))
             }
-            Said::Held { violation, unproven: _ } => {
+            Said::Held { violation, .. } => {
                 self.ctx.succeeded(Kind::Source, self.name);
                 let wait =
                     format!("an acknowledgement, or the store's repair: {}", violation.fact());
                 Next::Wait(jittered(interval), wait)
+            }
+            Said::Unverified { refused } if refused.stalled => Next::Never(refused.message.clone()),
+            Said::Unverified { refused } => {
+                let pause = self.ctx.failed(Kind::Source, self.name).min(interval);
+                Next::Retry(pause, refused.message.clone())
             }
             Said::Unavailable { message, .. } => {
                 self.ctx.succeeded(Kind::Source, self.name);
@@ -423,14 +483,17 @@ impl Run<'_> {
             self.ctx.event(Kind::Source, self.object, severity, reason, &message).await;
         };
         match said {
-            Said::Same => {}
+            Said::Same { .. } => {}
+            Said::Unverified { refused } => {
+                event(Severity::Warning, refused.reason, refused.message.clone()).await;
+            }
             Said::Stored { artifact, .. } => {
                 if old["artifact"]["digest"] != artifact.digest.as_str() {
                     let message = format!("stored artifact for revision '{}'", artifact.revision);
                     event(Severity::Normal, "NewArtifact", message).await;
                 }
             }
-            Said::Held { violation, unproven } => {
+            Said::Held { violation, unproven, .. } => {
                 let message = status::held(violation, unproven.as_deref());
                 event(Severity::Warning, reasons::GIT_SEMANTICS_VIOLATION, message).await;
             }

@@ -9,11 +9,16 @@ use fixpoint_source::verdict::{Verdict, Violation};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::verification::{self, Refused, Verified};
+
 /// What one run has to say.
 #[derive(Debug)]
 pub enum Said {
     /// The store says what is stored already.
-    Same,
+    Same {
+        /// Who signed it.
+        signed: Option<Box<Verified>>,
+    },
     /// A version was accepted and stored.
     Stored {
         /// What is stored.
@@ -24,6 +29,13 @@ pub enum Said {
         warning: Option<Box<Violation>>,
         /// What was copied in.
         included: Vec<Artifact>,
+        /// Who signed it.
+        signed: Option<Box<Verified>>,
+    },
+    /// The version is not signed as it has to be; the last good one stays.
+    Unverified {
+        /// Why.
+        refused: Box<Refused>,
     },
     /// The last good version stays until somebody answers.
     Held {
@@ -31,6 +43,8 @@ pub enum Said {
         violation: Box<Violation>,
         /// Why the answer that somebody gave is not taken.
         unproven: Option<String>,
+        /// Who signed it all the same.
+        signed: Option<Box<Verified>>,
     },
     /// What is included cannot be had yet; the last good version stays.
     Unavailable {
@@ -65,6 +79,19 @@ impl Said {
         }
     }
 
+    /// Who signed the version that was looked at.
+    fn signed(&self) -> Option<&Verified> {
+        match self {
+            Self::Same { signed } | Self::Stored { signed, .. } | Self::Held { signed, .. } => {
+                signed.as_deref()
+            }
+            Self::Unverified { .. }
+            | Self::Unavailable { .. }
+            | Self::Failed { .. }
+            | Self::Stalled { .. } => None,
+        }
+    }
+
     /// An error in what is declared.
     pub fn stalled(reason: &'static str, err: &impl Classified) -> Self {
         let mut message = Chain(err).to_string();
@@ -96,13 +123,15 @@ pub fn artifact(stored: &Stored, base: &str, revision: &str, now: Timestamp) -> 
     }
 }
 
-/// The status after a run; equal to the one before where the run says nothing new.
+/// The status after a run; equal to the one before where the run says nothing new. `known` is
+/// whether anything was accepted, `verifies` whether signatures are required.
 pub fn after(
     mut status: GitRepositoryStatus,
     said: &Said,
     generation: Option<i64>,
     now: Timestamp,
     known: bool,
+    verifies: bool,
 ) -> GitRepositoryStatus {
     let all = &mut status.conditions;
     let set = |all: &mut Vec<Condition>, kind, truth, reason: &str, message: &str| {
@@ -110,7 +139,7 @@ pub fn after(
         condition::set(all, new);
     };
     match said {
-        Said::Same | Said::Stored { .. } => {
+        Said::Same { .. } | Said::Stored { .. } => {
             if let Said::Stored { artifact, .. } = said {
                 status.artifact = Some((**artifact).clone());
             }
@@ -162,7 +191,7 @@ pub fn after(
             clear(all, &[conditions::FETCH_FAILED, conditions::ARTIFACT_OUTDATED]);
             status.observed_generation = generation;
         }
-        Said::Held { violation, unproven } => {
+        Said::Held { violation, unproven, signed: _ } => {
             let reason = reasons::GIT_SEMANTICS_VIOLATION;
             let message = held(violation, unproven.as_deref());
             let message = format!("{message} [ack {}]", violation.id);
@@ -171,6 +200,24 @@ pub fn after(
             }
             clear(all, &[conditions::RECONCILING, conditions::STALLED, conditions::FETCH_FAILED]);
             status.observed_generation = generation;
+        }
+        Said::Unverified { refused } => {
+            let Refused { reason, message, stalled, .. } = &**refused;
+            for kind in [conditions::READY, conditions::SOURCE_VERIFIED] {
+                set(all, kind, ConditionStatus::False, reason, message);
+            }
+            clear(all, &[conditions::FETCH_FAILED, conditions::RECONCILING, conditions::STALLED]);
+            if *stalled {
+                set(all, conditions::STALLED, ConditionStatus::True, reason, message);
+                status.observed_generation = generation;
+            } else {
+                let retry = reasons::PROGRESSING_WITH_RETRY;
+                set(all, conditions::RECONCILING, ConditionStatus::True, retry, message);
+            }
+            // What was held before is not what is refused now.
+            if condition::find(all, conditions::GIT_SEMANTICS).is_some_and(|held| !held.is_true()) {
+                clear(all, &[conditions::GIT_SEMANTICS]);
+            }
         }
         Said::Unavailable { reason, message } => {
             set(all, conditions::READY, ConditionStatus::False, reason, message);
@@ -181,7 +228,10 @@ pub fn after(
         }
         Said::Failed { reason, message } => {
             set(all, conditions::READY, ConditionStatus::False, reason, message);
-            set(all, conditions::FETCH_FAILED, ConditionStatus::True, reason, message);
+            clear(all, &[conditions::FETCH_FAILED]);
+            if matches!(*reason, reasons::GIT_OPERATION_FAILED | reasons::AUTHENTICATION_FAILED) {
+                set(all, conditions::FETCH_FAILED, ConditionStatus::True, reason, message);
+            }
             let retry = reasons::PROGRESSING_WITH_RETRY;
             set(all, conditions::RECONCILING, ConditionStatus::True, retry, message);
             clear(all, &[conditions::STALLED]);
@@ -193,7 +243,21 @@ pub fn after(
             status.observed_generation = generation;
         }
     }
+    if let Some(Verified { mode, message, .. }) = said.signed() {
+        let verified = conditions::SOURCE_VERIFIED;
+        set(all, verified, ConditionStatus::True, reasons::SUCCEEDED, message);
+        status.source_verification_mode = Some(verification::word(*mode).to_owned());
+    }
     // What an earlier state or an earlier declaration left behind goes.
+    let unchecked = !matches!(said, Said::Unverified { .. })
+        && condition::find(all, conditions::SOURCE_VERIFIED)
+            .is_some_and(|verified| verified.observed_generation != generation);
+    if !verifies || unchecked {
+        clear(all, &[conditions::SOURCE_VERIFIED]);
+    }
+    if !verifies {
+        status.source_verification_mode = None;
+    }
     if !matches!(said, Said::Unavailable { .. }) {
         clear(all, &[conditions::INCLUDE_UNAVAILABLE]);
     }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::inclusion::{self, Included};
 use super::reconcile::{Run, blocking, short, timeout};
 use super::status::{self, Said};
+use super::verification::Verified;
 use crate::record::{Acknowledged, Seeing};
 use crate::stage::StageName;
 
@@ -26,6 +27,8 @@ pub(super) struct Version {
     pub content: Content,
     /// What is copied into it.
     pub included: Vec<Included>,
+    /// Who signed it.
+    pub signed: Option<Box<Verified>>,
 }
 
 /// What was stored, and what of it goes on record.
@@ -50,6 +53,7 @@ impl Run<'_> {
         let (verdict, now) = (seeing.verdict, seeing.now);
         let revision = version.pointer.revision();
         let included = version.included.clone();
+        let signed = version.signed.clone();
         let made = self.make(version, seeing.read.and_then(|read| read.selection)).await?;
         let Made { stored, whole, files, bytes } = made;
         let seeing = Seeing {
@@ -71,6 +75,7 @@ impl Run<'_> {
             verdict,
             warning: warning.map(Box::new),
             included: included.into_iter().map(|included| included.artifact).collect(),
+            signed,
         })
     }
 
@@ -82,7 +87,7 @@ impl Run<'_> {
         let limits = self.ctx.limits.clone();
         let until = Moment::now() + timeout(&self.repository.spec.timeout);
         blocking(move || {
-            let Version { pointer, content, included } = version;
+            let Version { pointer, content, included, signed: _ } = version;
             let Content { tree, sieve, .. } = content;
             let tree = inclusion::copy(&artifacts, tree, &included, &sieve, &limits, until)?;
             let plain = selection.is_none() && included.is_empty();
