@@ -206,11 +206,13 @@ pub fn after(
             for kind in [conditions::READY, conditions::SOURCE_VERIFIED] {
                 set(all, kind, ConditionStatus::False, reason, message);
             }
-            clear(all, &[conditions::FETCH_FAILED, conditions::RECONCILING, conditions::STALLED]);
+            clear(all, &[conditions::FETCH_FAILED]);
             if *stalled {
+                clear(all, &[conditions::RECONCILING]);
                 set(all, conditions::STALLED, ConditionStatus::True, reason, message);
                 status.observed_generation = generation;
             } else {
+                clear(all, &[conditions::STALLED]);
                 let retry = reasons::PROGRESSING_WITH_RETRY;
                 set(all, conditions::RECONCILING, ConditionStatus::True, retry, message);
             }
@@ -228,9 +230,11 @@ pub fn after(
         }
         Said::Failed { reason, message } => {
             set(all, conditions::READY, ConditionStatus::False, reason, message);
-            clear(all, &[conditions::FETCH_FAILED]);
-            if matches!(*reason, reasons::GIT_OPERATION_FAILED | reasons::AUTHENTICATION_FAILED) {
-                set(all, conditions::FETCH_FAILED, ConditionStatus::True, reason, message);
+            match *reason {
+                reasons::GIT_OPERATION_FAILED | reasons::AUTHENTICATION_FAILED => {
+                    set(all, conditions::FETCH_FAILED, ConditionStatus::True, reason, message);
+                }
+                _ => clear(all, &[conditions::FETCH_FAILED]),
             }
             let retry = reasons::PROGRESSING_WITH_RETRY;
             set(all, conditions::RECONCILING, ConditionStatus::True, retry, message);
