@@ -7,6 +7,7 @@
 mod client;
 pub mod cluster;
 mod corpus;
+mod git;
 mod git_server;
 mod install;
 pub mod peers;
@@ -46,6 +47,7 @@ struct Suite {
 const SUITES: &[Suite] = &[
     Suite { name: "bed", smoke: true, run: cluster::trial::run },
     Suite { name: "spine", smoke: true, run: spine::run },
+    Suite { name: "git", smoke: true, run: git::run },
     Suite { name: "install", smoke: true, run: install::run },
     Suite { name: "remote", smoke: true, run: remote::run },
     Suite { name: "web", smoke: true, run: web::run },
