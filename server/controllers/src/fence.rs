@@ -44,3 +44,21 @@ impl Fence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn a_yes_is_never_kept() {
+        let leads = Arc::new(AtomicBool::new(true));
+        let asked = leads.clone();
+        let fence = Fence::of(move || asked.load(Ordering::Relaxed));
+        assert_eq!(fence.check(), Ok(()));
+        leads.store(false, Ordering::Relaxed);
+        assert_eq!(fence.check(), Err(NotLeading));
+        assert_eq!(Fence::none().check(), Ok(()));
+    }
+}

@@ -42,3 +42,33 @@ impl Proof {
         Ok(ack)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn ack(by: &str) -> Acknowledged {
+        Acknowledged { id: "1".to_owned(), by: by.to_owned(), reason: String::new() }
+    }
+
+    fn vouched(answer: Result<(), &'static str>) -> Proof {
+        Proof::asked(move || std::future::ready(answer.map_err(str::to_owned)).boxed())
+    }
+
+    #[tokio::test]
+    async fn a_name_counts_where_somebody_vouches_for_it() {
+        let taken = |proof: Proof, by: &'static str| async move {
+            proof.check(ack(by)).await.map(|ack| ack.by)
+        };
+        assert_eq!(taken(vouched(Ok(())), "alice").await, Ok("alice".to_owned()));
+        let refused = taken(vouched(Err("there is no policy")), "alice").await.unwrap_err();
+        assert_eq!(refused, "the acknowledgement is not taken: there is no policy");
+        for nobody in ["", "unknown"] {
+            let refused = taken(vouched(Ok(())), nobody).await.unwrap_err();
+            assert!(refused.contains("does not say who wrote it"), "{refused}");
+        }
+        assert_eq!(taken(Proof::of_the_server(), "").await, Ok(String::new()));
+    }
+}
