@@ -225,13 +225,17 @@ fn includes_that_cannot_be_are_refused_on_their_own() {
         scene.refused("GitRepository", "shop", words);
         let source = api.get("GitRepository", "shop").unwrap();
         assert_eq!(condition(&source, "Ready")["reason"], "CopyFailure");
+        assert_eq!(condition(&source, "StorageOperationFailed")["status"], "True");
+        assert_eq!(condition(&source, "FetchFailed"), &Value::Null);
     }
     scene.last_good_stays();
 
     // Two that include each other: both say so, and both mend when one lets go.
     let spec = json!({"spec": include("neighbour", "deploy", "x")});
     api.merge("GitRepository", "shop", &spec).expect("it answers").granted();
-    holds(&scene, "shop", "deploy/kept.yaml deploy/shop.yaml x/neighbour.yaml x/secret.yaml");
+    let all = "deploy/kept.yaml deploy/shop.yaml x/neighbour.yaml x/secret.yaml";
+    let source = holds(&scene, "shop", all);
+    assert_eq!(condition(&source, "StorageOperationFailed"), &Value::Null);
     let spec = json!({"spec": include("shop", "deploy", "x")});
     api.merge("GitRepository", "neighbour", &spec).expect("it answers").granted();
     let circle = "the includes go round in a circle";

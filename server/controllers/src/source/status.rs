@@ -236,6 +236,10 @@ pub fn after(
                 }
                 _ => clear(all, &[conditions::FETCH_FAILED]),
             }
+            if matches!(*reason, reasons::ARCHIVE_OPERATION_FAILED | reasons::COPY_FAILURE) {
+                let storage = conditions::STORAGE_OPERATION_FAILED;
+                set(all, storage, ConditionStatus::True, reason, message);
+            }
             let retry = reasons::PROGRESSING_WITH_RETRY;
             set(all, conditions::RECONCILING, ConditionStatus::True, retry, message);
             clear(all, &[conditions::STALLED]);
@@ -264,6 +268,13 @@ pub fn after(
     }
     if !matches!(said, Said::Unavailable { .. }) {
         clear(all, &[conditions::INCLUDE_UNAVAILABLE]);
+    }
+    let storage_failed = matches!(
+        said,
+        Said::Failed { reason: reasons::ARCHIVE_OPERATION_FAILED | reasons::COPY_FAILURE, .. }
+    );
+    if !storage_failed {
+        clear(all, &[conditions::STORAGE_OPERATION_FAILED]);
     }
     let outdated = condition::find(all, conditions::GIT_SEMANTICS)
         .is_some_and(|held| !held.is_true() && held.observed_generation != generation);
