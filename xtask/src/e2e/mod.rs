@@ -4,12 +4,16 @@
 //! `N passed, M failed`. A client that is missing is a skip with a message on a developer's
 //! machine and a failure where `CI` is `true`. A suite leaves no process and no file behind.
 
+mod bed;
 mod client;
 pub mod cluster;
 mod corpus;
 mod git;
 mod git_server;
 mod install;
+mod kustomize;
+mod object;
+mod page;
 pub mod peers;
 mod process;
 pub mod program;
@@ -17,6 +21,7 @@ mod remote;
 mod script;
 mod server;
 mod spine;
+mod story;
 mod web;
 
 use std::path::Path;
@@ -51,7 +56,11 @@ const SUITES: &[Suite] = &[
     Suite { name: "install", smoke: true, run: install::run },
     Suite { name: "remote", smoke: true, run: remote::run },
     Suite { name: "web", smoke: true, run: web::run },
-    Suite { name: "corpus", smoke: true, run: corpus::run },
+    Suite { name: "cluster", smoke: true, run: story::run },
+    Suite { name: "kustomize", smoke: true, run: kustomize::run },
+    Suite { name: "corpus", smoke: true, run: corpus::standalone },
+    Suite { name: "corpus-into-cluster", smoke: true, run: corpus::into_cluster },
+    Suite { name: "corpus-in-cluster", smoke: true, run: corpus::in_cluster },
 ];
 
 /// What passed and what failed.

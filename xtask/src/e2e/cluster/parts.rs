@@ -10,13 +10,17 @@ use anyhow::Result;
 
 use crate::e2e::peers::{self, Found, Peer};
 
-/// Controllers that a cluster without machines has: what tidies up after deletions, and what sums
-/// up roles. Nothing plays the kubelet, so no workload gets a status but from a suite.
-const CONTROLLERS: &str =
-    "garbage-collector-controller,namespace-controller,clusterrole-aggregation-controller";
+/// Controllers that a cluster without machines has: what tidies up after deletions and lets claims
+/// of volumes go, and what sums up roles. Nothing plays the kubelet, so no workload gets a status
+/// but from a suite.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,\
+                           persistentvolumeclaim-protection-controller,\
+                           persistentvolume-protection-controller,\
+                           clusterrole-aggregation-controller";
 
-/// What is written about each request that the server has answered: who, what and when, and never
-/// what was sent. The chatter of the parts among themselves is left out.
+/// What is written about each request that the server has answered: who, what and when, and what
+/// the engine sent, unless that is a Secret. The chatter of the parts among themselves is left
+/// out.
 pub const AUDIT_POLICY: &str = r#"{
   "apiVersion": "audit.k8s.io/v1",
   "kind": "Policy",
@@ -28,6 +32,8 @@ pub const AUDIT_POLICY: &str = r#"{
     {"level": "None", "users": ["kube-controller-manager"], "verbs": ["get", "list", "watch"]},
     {"level": "None", "users": ["kube-controller-manager"],
      "resources": [{"group": "", "resources": ["events"]}]},
+    {"level": "Metadata", "resources": [{"group": "", "resources": ["secrets"]}]},
+    {"level": "Request", "users": ["fixpoint"], "verbs": ["create", "update", "patch"]},
     {"level": "Metadata"}
   ]
 }
@@ -123,7 +129,9 @@ impl Parts {
             .arg(format!("--kubeconfig={}", file("controller-manager.kubeconfig")))
             .arg(format!("--controllers={CONTROLLERS}"))
             .args(["--leader-elect=false", "--secure-port=0", "--bind-address=127.0.0.1"])
-            .args(["--kube-api-qps=200", "--kube-api-burst=400"]);
+            // A namespace goes when each kind in it was looked at, and suites delete many at once.
+            .args(["--kube-api-qps=1000", "--kube-api-burst=2000"])
+            .arg("--concurrent-namespace-syncs=40");
         command
     }
 }

@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::tree::Place;
-use crate::e2e::Report;
+use crate::e2e::bed::Arrangement;
+use crate::e2e::{Report, page};
 use crate::print;
 
 /// What became of a tree.
@@ -53,19 +54,20 @@ impl Evidence {
     }
 
     /// The page that is kept.
-    pub fn page(&self, took: Duration) -> String {
+    pub fn page(&self, suite: &str, arrangement: Arrangement, took: Duration) -> String {
         let mut page = format!(
             "# Real manifests, delivered\n\n\
-             Made by `cargo xtask e2e corpus`; {}; {}; {} s in all.\n\n\
+             Made by `cargo xtask e2e {suite}`; {}; {}; {} s in all. {}\n\n\
              Every tree that renders is delivered from a Git repository by a running engine \
              (`prune: true`, a target\nnamespace where that leaves the tree whole). Delivered means: \
              ready at the revision; a second look moved no\nresource version; a field changed by \
              hand and an object deleted by hand were mended with no interval\nrunning out; and when \
              the delivery was deleted, every object of its inventory went. Kinds that the server does\n\
              not know have definitions that let everything through.\n\n",
-            date(SystemTime::now()),
-            machine(),
+            page::today(),
+            page::machine(),
             took.as_secs(),
+            arrangement.in_words(),
         );
         page.push_str(&self.table());
         let unchanged = self.trees().filter(|(_, outcome)| **outcome == Outcome::Unchanged);
@@ -153,48 +155,9 @@ fn counts<'a>(outcomes: impl Iterator<Item = &'a Outcome>) -> [usize; 4] {
     counts
 }
 
-/// The machine in words.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let cores = if cores == 1 { "1 core".to_owned() } else { format!("{cores} cores") };
-    let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-        // What the kernel keeps for itself is missing in the total.
-        Some((kib / f64::from(1 << 20)).ceil())
-    });
-    match memory {
-        Some(gib) => format!("{cores}, {gib} GiB"),
-        None => cores,
-    }
-}
-
-/// The day of a moment, as the Gregorian calendar counts; after Hinnant's `civil_from_days`.
-fn date(now: SystemTime) -> String {
-    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    // Days since the first of March of the year 0, in eras of 400 years.
-    let days = seconds / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{:04}-{month:02}-{day:02}", era * 400 + year_of_era + later)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        let day = |days: u64| date(UNIX_EPOCH + Duration::from_secs(days * 86_400));
-        assert_eq!(day(0), "1970-01-01");
-        assert_eq!(day(11_016), "2000-02-29");
-        assert_eq!(day(20_819), "2027-01-01");
-    }
 
     #[test]
     fn the_page_tells_what_became_of_each_tree() {
@@ -204,7 +167,7 @@ mod tests {
         evidence.record(&place("none"), Outcome::Empty);
         evidence.record(&place("odd"), Outcome::Refused("`helmCharts`".to_owned()));
         evidence.record(&place("bad"), Outcome::Failed("why\nmore".to_owned()));
-        let page = evidence.page(Duration::from_secs(61));
+        let page = evidence.page("corpus", Arrangement::Standalone, Duration::from_secs(61));
         assert!(page.contains("61 s in all"), "{page}");
         let end = page.split_once("|---|---|---|---|---|\n").unwrap().1;
         assert_eq!(

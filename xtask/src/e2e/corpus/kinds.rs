@@ -139,6 +139,11 @@ impl Kinds {
         self.0.get(kind).is_some_and(|served| served.versions.is_superset(versions))
     }
 
+    /// Whether objects of a kind are known to have no namespace.
+    pub fn has_no_namespace(&self, kind: &Kind) -> bool {
+        self.0.get(kind).is_some_and(|served| !served.namespaced)
+    }
+
     /// Where an object is; `None` where its kind is not served.
     pub fn path(&self, kind: &Kind, version: &str, namespace: &str, name: &str) -> Option<String> {
         let served = self.0.get(kind)?;

@@ -9,24 +9,23 @@ mod change;
 mod evidence;
 mod kinds;
 mod round;
-mod tree;
+pub mod tree;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
 
 use self::evidence::{Evidence, Outcome};
 use self::kinds::Kind;
-use self::round::{Delivery, HOME, Round, condition};
+use self::round::{Delivery, HOME, Round};
 use self::tree::{Render, Tree};
-use super::client::Client;
-use super::peers::{self, Found, Peer};
+use super::bed::{Arrangement, Bed, Tools};
+use super::git::Repository;
+use super::object::condition;
 use super::process::{Scratch, wait};
-use super::server::Server;
-use super::{Report, Scope, program};
+use super::{Report, Scope, page};
 use crate::print;
 
 /// Trees delivered side by side.
@@ -37,54 +36,75 @@ const SAMPLE: usize = 30;
 
 const SOURCES: &str = "/apis/source.toolkit.fluxcd.io/v1/namespaces/corpus/gitrepositories";
 
-/// Delivers the trees of the corpus.
-pub fn run(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
-    let corpus = root.join("../shared/corpus");
-    if !corpus.join("buildable.txt").is_file() {
-        // It is data of others and no part of a checkout, in CI neither.
-        print::line("skipped corpus: there is no ../shared/corpus beside the repository");
-        return Ok(());
-    }
-    let kubectl = match peers::find(Peer::Kubectl)? {
-        Found::Here(kubectl) => kubectl,
-        Found::Missing(why) => {
-            report.skip("corpus", &why);
-            return Ok(());
-        }
+/// Delivers the trees of the corpus into the engine's own API server.
+pub fn standalone(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
+    run(Arrangement::Standalone, root, scope, report)
+}
+
+/// Delivers the trees of the corpus into the cluster that the engine lives in.
+pub fn in_cluster(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
+    run(Arrangement::InCluster, root, scope, report)
+}
+
+/// Delivers the trees of the corpus into a cluster.
+pub fn into_cluster(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
+    run(Arrangement::IntoCluster, root, scope, report)
+}
+
+fn run(arrangement: Arrangement, root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
+    let name = match arrangement {
+        Arrangement::Standalone => "corpus".to_owned(),
+        other => format!("corpus-{other}"),
     };
-    let (fixpoint, target) = program::build(root)?;
+    let Some(corpus) = find(root, &name, scope, report) else { return Ok(()) };
+    let Some(tools) = Tools::find(root, &name, &[arrangement], report)? else { return Ok(()) };
     let started = Instant::now();
-    let scratch = Scratch::new(&target, "corpus")?;
-    let bench = Bench::new(fixpoint, kubectl, scratch.path(), &corpus, scope)?;
+    let scratch = Scratch::new(&tools.target, &name)?;
+    let bench = Bench::new(arrangement, &tools, root, scratch.path(), &corpus, scope)?;
     let mut evidence = Evidence::default();
     let trees = bench.render(&mut evidence)?;
-    bench.deliver(trees, &mut evidence)?;
+    bench.deliver(trees, &mut evidence, report)?;
     evidence.judge(report);
     if scope == Scope::Whole {
-        let text = evidence.page(started.elapsed());
-        let folder = root.join("docs/evidence");
-        std::fs::create_dir_all(&folder).context("cannot make the folder of evidence")?;
-        std::fs::write(folder.join("corpus.md"), text).context("cannot write the evidence")?;
+        let text = evidence.page(&name, arrangement, started.elapsed());
+        page::keep(root, &format!("{name}.md"), &text)?;
     }
     Ok(())
 }
 
+/// Where the corpus is. It is data of others and no part of a checkout: where it is missing the
+/// smoke goes without it, and a whole run has nothing to say.
+pub fn find(root: &Path, suite: &str, scope: Scope, report: &mut Report) -> Option<PathBuf> {
+    let corpus = root.join("../shared/corpus");
+    if corpus.join("buildable.txt").is_file() {
+        return Some(corpus);
+    }
+    let why = "there is no ../shared/corpus beside the repository";
+    match scope {
+        Scope::Smoke => print::line(&format!("skipped {suite}: {why}")),
+        Scope::Whole => report.skip(suite, why),
+    }
+    None
+}
+
 /// What the trees are tried with.
-struct Bench {
-    fixpoint: PathBuf,
-    kubectl: PathBuf,
-    folder: PathBuf,
+struct Bench<'a> {
+    arrangement: Arrangement,
+    tools: &'a Tools,
+    root: &'a Path,
+    folder: &'a Path,
     places: Vec<tree::Place>,
     /// The revision of each project's repository.
     revisions: BTreeMap<String, String>,
 }
 
-impl Bench {
+impl<'a> Bench<'a> {
     /// Makes a repository of each project.
     fn new(
-        fixpoint: PathBuf,
-        kubectl: PathBuf,
-        folder: &Path,
+        arrangement: Arrangement,
+        tools: &'a Tools,
+        root: &'a Path,
+        folder: &'a Path,
         corpus: &Path,
         scope: Scope,
     ) -> Result<Self> {
@@ -92,14 +112,13 @@ impl Bench {
         if scope == Scope::Smoke {
             places = tree::sample(places, SAMPLE);
         }
-        let folder = folder.canonicalize().context("cannot find the folder for repositories")?;
         let mut revisions = BTreeMap::new();
         for (project, from) in projects {
             let to = folder.join("repositories").join(&project);
-            let commit = tree::repository(&corpus.join(from), &to)?;
-            revisions.insert(project, format!("main@sha1:{commit}"));
+            let repository = Repository::of(&corpus.join(from), &to)?;
+            revisions.insert(project, repository.revision()?);
         }
-        Ok(Self { fixpoint, kubectl, folder, places, revisions })
+        Ok(Self { arrangement, tools, root, folder, places, revisions })
     }
 
     fn repositories(&self) -> PathBuf {
@@ -111,7 +130,7 @@ impl Bench {
         let mut trees = vec![];
         for place in &self.places {
             let checkout = self.repositories().join(&place.project);
-            match tree::render(&self.fixpoint, &checkout, place)? {
+            match tree::render(&self.tools.fixpoint, &checkout, place)? {
                 Render::Objects(objects) => trees.push(Tree::new(place.clone(), objects)),
                 Render::Nothing => evidence.record(place, Outcome::Empty),
                 Render::Refused(why) => evidence.record(place, Outcome::Refused(why)),
@@ -121,27 +140,36 @@ impl Bench {
         Ok(trees)
     }
 
-    fn deliver(&self, trees: Vec<Tree>, evidence: &mut Evidence) -> Result<()> {
-        let is_ours = |tree: &Tree| tree.definitions().iter().any(Kind::is_ours);
+    fn deliver(
+        &self,
+        trees: Vec<Tree>,
+        evidence: &mut Evidence,
+        report: &mut Report,
+    ) -> Result<()> {
+        let is_ours = |tree: &Tree| {
+            self.arrangement.delivers_home() && tree.definitions().iter().any(Kind::is_ours)
+        };
         let (ours, others): (Vec<Tree>, Vec<Tree>) = trees.into_iter().partition(is_ours);
-        self.play(tree::rounds(others, SIDE_BY_SIDE), evidence)?;
+        self.play(tree::rounds(others, SIDE_BY_SIDE), evidence, report)?;
         // What brings definitions of the engine's own kinds gets an engine of its own, so that
         // whatever it does, it does to nobody else.
         for tree in ours {
-            self.play(vec![vec![tree]], evidence)?;
+            self.play(vec![vec![tree]], evidence, report)?;
         }
         Ok(())
     }
 
     /// Plays rounds on one engine.
-    fn play(&self, rounds: Vec<Vec<Tree>>, evidence: &mut Evidence) -> Result<()> {
-        let folder = self.folder.join("engine");
-        std::fs::create_dir_all(&folder).context("cannot make a folder for the engine")?;
-        let repositories = self.repositories();
-        let options = ["--allow-file-sources".as_ref(), repositories.as_os_str()];
-        let server = Server::start(&self.fixpoint, &folder, &options)?;
-        let client = Client::start(&self.kubectl, &server.kubeconfig, &folder)?;
-        self.make_sources(&client)?;
+    fn play(
+        &self,
+        rounds: Vec<Vec<Tree>>,
+        evidence: &mut Evidence,
+        report: &mut Report,
+    ) -> Result<()> {
+        let folder = self.folder.join("bed");
+        let bed = Bed::start(self.arrangement, self.tools, &folder, &self.repositories())?;
+        bed.make_home(HOME)?;
+        self.make_sources(&bed)?;
         let count = rounds.len();
         let mut number = 0;
         for (at, trees) in rounds.into_iter().enumerate() {
@@ -152,9 +180,13 @@ impl Bench {
                 let revision = self.revisions[&tree.place.project].clone();
                 Delivery::new(tree, number, revision)
             });
-            let deliveries = Round::play(&client, deliveries.collect())
-                .with_context(|| format!("the engine said:\n{}", server.log()))?;
-            for Delivery { tree, failure, was_changed, .. } in deliveries {
+            let deliveries = Round::play(&bed, deliveries.collect())
+                .with_context(|| format!("the engine said:\n{}", bed.server().log()))?;
+            for Delivery { tree, failure, refusal, was_changed, .. } in deliveries {
+                if let Some(why) = refusal {
+                    evidence.record(&tree.place, Outcome::Refused(self.plain(&why)));
+                    continue;
+                }
                 let failure = failure.map(|why| self.plain(&why));
                 if let Some(why) = &failure {
                     // At once: the report comes when all is over.
@@ -166,17 +198,16 @@ impl Bench {
             let took = started.elapsed().as_secs_f32();
             print::note(&format!("round {} of {count}: {size} trees, {took:.1} s", at + 1));
         }
-        drop(client);
-        drop(server);
+        bed.audit(self.root, report)?;
+        drop(bed);
         std::fs::remove_dir_all(&folder).context("cannot clear the folder of the engine")
     }
 
     /// Makes a source for each project, and waits until it has something.
-    fn make_sources(&self, client: &Client) -> Result<()> {
-        let home = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": HOME}});
-        client.create("/api/v1/namespaces", &home)?.granted()?;
+    fn make_sources(&self, bed: &Bed) -> Result<()> {
+        let client = bed.home();
         for project in self.revisions.keys() {
-            client.create(SOURCES, &self.source(project))?.granted()?;
+            client.create(SOURCES, &bed.source(project, HOME))?.granted()?;
         }
         for project in self.revisions.keys() {
             let path = format!("{SOURCES}/{project}");
@@ -187,17 +218,6 @@ impl Bench {
             .with_context(|| format!("source {project} is not ready"))?;
         }
         Ok(())
-    }
-
-    fn source(&self, project: &str) -> Value {
-        let folder = self.repositories().join(project);
-        json!({
-            "apiVersion": "source.toolkit.fluxcd.io/v1",
-            "kind": "GitRepository",
-            "metadata": {"name": project, "namespace": HOME},
-            "spec": {"interval": "1h", "url": format!("file://{}", folder.display()),
-                "ref": {"branch": "main"}},
-        })
     }
 
     /// A text without the places of this machine.

@@ -13,8 +13,11 @@ use serde_json::{Value, json};
 use super::change::{self, Change};
 use super::kinds::{self, Kind, Kinds};
 use super::tree::{self, Tree};
+use crate::e2e::bed::Bed;
 use crate::e2e::client::Client;
+use crate::e2e::object::{condition, said};
 use crate::e2e::process::{PATIENCE, wait};
+use crate::print;
 
 /// The namespace of sources and deliveries.
 pub const HOME: &str = "corpus";
@@ -29,10 +32,6 @@ const ENGINES: [&str; 2] =
 /// How often to look again.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// How long mending may take. It is a matter of milliseconds; an engine that does not see the
-/// damage would take as long as the interval, and each round would wait for it.
-const MENDING: Duration = Duration::from_secs(20);
-
 /// How many changes are offered to a server that refuses them.
 const OFFERS: usize = 12;
 
@@ -42,6 +41,8 @@ pub struct Delivery {
     pub tree: Tree,
     /// What went wrong.
     pub failure: Option<String>,
+    /// Why the server takes it from nobody.
+    pub refusal: Option<String>,
     /// Whether the server let a field of it be changed by hand.
     pub was_changed: bool,
     name: String,
@@ -82,31 +83,31 @@ impl Delivery {
     pub fn new(tree: Tree, number: usize, revision: String) -> Self {
         let name = format!("tree-{number}");
         let target = tree.movable.then(|| name.clone());
-        let (failure, entries, damage) = (None, vec![], None);
-        Self { tree, failure, was_changed: false, name, target, revision, entries, damage }
+        let (failure, refusal, entries, damage) = (None, None, vec![], None);
+        let was_changed = false;
+        Self { tree, failure, refusal, was_changed, name, target, revision, entries, damage }
+    }
+
+    fn is_on_its_way(&self) -> bool {
+        self.failure.is_none() && self.refusal.is_none()
     }
 
     fn path(&self) -> String {
         format!("{DELIVERIES}/{}", self.name)
     }
 
-    fn object(&self) -> Value {
-        let mut object = json!({
-            "apiVersion": "kustomize.toolkit.fluxcd.io/v1",
-            "kind": "Kustomization",
-            "metadata": {"name": self.name, "namespace": HOME},
-            "spec": {
-                // Nothing here waits for an interval: what happens, happens because it was seen.
-                "interval": "1h",
-                "prune": true,
-                "path": format!("./{}", self.tree.place.folder),
-                "sourceRef": {"kind": "GitRepository", "name": self.tree.place.project},
-            },
+    fn object(&self, bed: &Bed) -> Value {
+        let mut spec = json!({
+            // Nothing here waits for an interval: what happens, happens because it was seen.
+            "interval": "1h",
+            "prune": true,
+            "path": format!("./{}", self.tree.place.folder),
+            "sourceRef": {"kind": "GitRepository", "name": self.tree.place.project},
         });
         if let Some(target) = &self.target {
-            object["spec"]["targetNamespace"] = json!(target);
+            spec["targetNamespace"] = json!(target);
         }
-        object
+        bed.delivery(&self.name, HOME, spec)
     }
 
     /// The namespaces it needs and does not bring.
@@ -130,7 +131,7 @@ impl Delivery {
 
 /// Some trees, delivered side by side.
 pub struct Round<'a> {
-    client: &'a Client,
+    bed: &'a Bed,
     deliveries: Vec<Delivery>,
     /// What was made for the trees and goes with them.
     made: Vec<String>,
@@ -138,8 +139,8 @@ pub struct Round<'a> {
 
 impl<'a> Round<'a> {
     /// Delivers trees and takes them down again; gives what became of them.
-    pub fn play(client: &'a Client, deliveries: Vec<Delivery>) -> Result<Vec<Delivery>> {
-        let mut round = Self { client, deliveries, made: vec![] };
+    pub fn play(bed: &'a Bed, deliveries: Vec<Delivery>) -> Result<Vec<Delivery>> {
+        let mut round = Self { bed, deliveries, made: vec![] };
         round.prepare()?;
         round.deliver()?;
         round.look_again()?;
@@ -159,7 +160,7 @@ impl<'a> Round<'a> {
                 json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
             self.make("/api/v1/namespaces", &namespace)?;
         }
-        let known = Kinds::discover(self.client)?;
+        let known = Kinds::discover(self.bed.target())?;
         let mut used: BTreeMap<Kind, BTreeSet<String>> = BTreeMap::new();
         let mut defined = BTreeSet::new();
         for delivery in &self.deliveries {
@@ -174,13 +175,17 @@ impl<'a> Round<'a> {
                 definitions.push(kinds::definition(&kind, &versions));
             }
         }
-        for definition in &definitions {
-            self.make(DEFINITIONS, definition)?;
+        let mut established = vec![];
+        for definition in definitions {
+            match self.make(DEFINITIONS, &definition) {
+                Ok(()) => established.push(definition),
+                Err(err) => self.go_without(&Kind::defined_by(&definition["spec"]), &err),
+            }
         }
-        for definition in &definitions {
+        for definition in &established {
             let path = format!("{DEFINITIONS}/{}", tree::name(definition));
             wait(|| {
-                let object = self.client.get(&path)?.unwrap_or_default();
+                let object = self.bed.target().get(&path)?.unwrap_or_default();
                 Ok(condition(&object, "Established")["status"] == "True")
             })
             .with_context(|| format!("{} is not established", tree::name(definition)))?;
@@ -188,9 +193,20 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
+    /// Groups of Kubernetes itself have no other kinds than its own, and not those of the past:
+    /// what uses one is delivered to nobody's server.
+    fn go_without(&mut self, kind: &Kind, err: &anyhow::Error) {
+        for delivery in &mut self.deliveries {
+            if delivery.tree.kinds().contains_key(kind) {
+                delivery.refusal = Some(format!("{} that this Kubernetes lacks", kind.kind));
+            }
+        }
+        print::note(&format!("{} {}: {err:#}", kind.group, kind.kind));
+    }
+
     /// Makes what is not there yet.
     fn make(&mut self, collection: &str, object: &Value) -> Result<()> {
-        let answer = self.client.create(collection, object)?;
+        let answer = self.bed.target().create(collection, object)?;
         if answer.code != 409 {
             let name = tree::name(object);
             answer.granted().with_context(|| format!("cannot make {name} in {collection}"))?;
@@ -200,17 +216,22 @@ impl<'a> Round<'a> {
     }
 
     fn deliver(&mut self) -> Result<()> {
-        for delivery in &self.deliveries {
-            self.client.create(DELIVERIES, &delivery.object())?.granted()?;
-        }
-        self.stage("delivered", PATIENCE, |client, delivery| {
-            let object = client.get(&delivery.path())?.unwrap_or_default();
+        self.each(|bed, delivery| {
+            bed.home().create(DELIVERIES, &delivery.object(bed))?.granted().map(drop)
+        })?;
+        self.stage("delivered", PATIENCE, |bed, delivery| {
+            let object = bed.home().get(&delivery.path())?.unwrap_or_default();
             Ok(is_delivered(&object, &delivery.revision))
         })?;
-        let kinds = Kinds::discover(self.client)?;
-        self.each(|client, delivery| {
-            let object = client.get(&delivery.path())?.unwrap_or_default();
-            delivery.entries = entries(client, &kinds, &object)?;
+        let kinds = Kinds::discover(self.bed.target())?;
+        for delivery in self.deliveries.iter_mut().filter(|one| one.failure.is_some()) {
+            if let Some(why) = objection(self.bed.target(), &kinds, delivery)? {
+                (delivery.failure, delivery.refusal) = (None, Some(why));
+            }
+        }
+        self.each(|bed, delivery| {
+            let object = bed.home().get(&delivery.path())?.unwrap_or_default();
+            delivery.entries = entries(bed.target(), &kinds, &object)?;
             delivery.entries.retain(|entry| !is_engines(&entry.kind, &entry.name));
             let of_others = delivery
                 .tree
@@ -228,9 +249,9 @@ impl<'a> Round<'a> {
         let token = "again";
         let patch =
             json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": token}}});
-        self.each(|client, delivery| client.merge(&delivery.path(), &patch)?.granted().map(drop))?;
-        self.stage("looked at again", PATIENCE, |client, delivery| {
-            let object = client.get(&delivery.path())?.unwrap_or_default();
+        self.each(|bed, delivery| bed.home().merge(&delivery.path(), &patch)?.granted().map(drop))?;
+        self.stage("looked at again", PATIENCE, |bed, delivery| {
+            let object = bed.home().get(&delivery.path())?.unwrap_or_default();
             let handled = &object["status"]["lastHandledReconcileAt"];
             Ok(if handled == token {
                 is_delivered(&object, &delivery.revision)
@@ -238,9 +259,9 @@ impl<'a> Round<'a> {
                 Look::Not(format!("the last request handled is {handled}"))
             })
         })?;
-        self.each(|client, delivery| {
+        self.each(|bed, delivery| {
             for entry in &delivery.entries {
-                let object = client.get(&entry.path)?.context("an object is gone")?;
+                let object = bed.target().get(&entry.path)?.context("an object is gone")?;
                 let metadata = &object["metadata"];
                 let same = metadata["uid"] == entry.uid
                     && metadata["generation"] == entry.generation
@@ -254,14 +275,14 @@ impl<'a> Round<'a> {
 
     /// A field that was changed by hand is what it was before long.
     fn change_a_field(&mut self) -> Result<()> {
-        self.each(|client, delivery| {
-            delivery.damage = damage(client, delivery)?;
+        self.each(|bed, delivery| {
+            delivery.damage = damage(bed.target(), delivery)?;
             delivery.was_changed = delivery.damage.is_some();
             Ok(())
         })?;
-        self.stage("mended after a change of a field", MENDING, |client, delivery| {
+        self.stage("mended after a change of a field", PATIENCE, |bed, delivery| {
             let Some(Damage { path, change }) = &delivery.damage else { return Ok(Look::Done) };
-            let object = client.get(path)?.unwrap_or_default();
+            let object = bed.target().get(path)?.unwrap_or_default();
             let Change { pointer, good, bad: _ } = change;
             Ok(match object.pointer(pointer) {
                 Some(value) if value == good => Look::Done,
@@ -272,18 +293,21 @@ impl<'a> Round<'a> {
 
     /// An object that was deleted by hand is there again before long.
     fn delete_an_object(&mut self) -> Result<()> {
-        self.each(|client, delivery| {
+        self.each(|bed, delivery| {
             if let Some(victim) = victim(delivery) {
                 let path = delivery.entries[victim].path.clone();
-                client.delete(&path)?.granted().with_context(|| format!("cannot delete {path}"))?;
+                bed.target()
+                    .delete(&path)?
+                    .granted()
+                    .with_context(|| format!("cannot delete {path}"))?;
                 delivery.entries.swap(0, victim);
             }
             Ok(())
         })?;
-        self.stage("mended after a deletion", MENDING, |client, delivery| {
+        self.stage("mended after a deletion", PATIENCE, |bed, delivery| {
             let Some(victim) = delivery.entries.first() else { return Ok(Look::Done) };
-            let object = client.get(&victim.path)?.unwrap_or_default();
-            let_go(client, victim, &object)?;
+            let object = bed.target().get(&victim.path)?.unwrap_or_default();
+            let_go(bed.target(), victim, &object)?;
             let metadata = &object["metadata"];
             let is_back = metadata["uid"].is_string()
                 && metadata["uid"] != victim.uid
@@ -297,19 +321,19 @@ impl<'a> Round<'a> {
 
     /// What was delivered goes with its delivery.
     fn take_down(&mut self) -> Result<()> {
-        self.each(|client, delivery| client.delete(&delivery.path())?.granted().map(drop))?;
-        self.stage("taken down", PATIENCE, |client, delivery| {
-            if let Some(object) = client.get(&delivery.path())? {
+        self.each(|bed, delivery| bed.home().delete(&delivery.path())?.granted().map(drop))?;
+        self.stage("taken down", PATIENCE, |bed, delivery| {
+            if let Some(object) = bed.home().get(&delivery.path())? {
                 return Ok(Look::Not(format!("the delivery is still there: {}", said(&object))));
             }
             for name in ENGINES {
-                if client.get(&format!("{DEFINITIONS}/{name}"))?.is_none() {
+                if bed.home().get(&format!("{DEFINITIONS}/{name}"))?.is_none() {
                     return Ok(Look::Never(format!("the engine's own {name} went with it")));
                 }
             }
             for entry in &delivery.entries {
-                if let Some(object) = client.get(&entry.path)? {
-                    let_go(client, entry, &object)?;
+                if let Some(object) = bed.target().get(&entry.path)? {
+                    let_go(bed.target(), entry, &object)?;
                     return Ok(Look::Not(format!("{} is still there", entry.path)));
                 }
             }
@@ -320,34 +344,34 @@ impl<'a> Round<'a> {
     /// Removes what failures left behind, and what was made for the round.
     fn clean_up(&mut self) -> Result<()> {
         for delivery in &self.deliveries {
-            if delivery.failure.is_none() {
+            if delivery.is_on_its_way() {
                 continue;
             }
-            self.client.delete(&delivery.path())?;
-            let gone = wait(|| Ok(self.client.get(&delivery.path())?.is_none()));
+            self.bed.home().delete(&delivery.path())?;
+            let gone = wait(|| Ok(self.bed.home().get(&delivery.path())?.is_none()));
             if gone.is_err() {
                 let free = json!({"metadata": {"finalizers": null}});
-                self.client.merge(&delivery.path(), &free)?;
+                self.bed.home().merge(&delivery.path(), &free)?;
             }
             for entry in &delivery.entries {
-                let left = self.client.delete(&entry.path)?;
-                let_go(self.client, entry, &left.body)?;
+                let left = self.bed.target().delete(&entry.path)?;
+                let_go(self.bed.target(), entry, &left.body)?;
             }
         }
         for path in self.made.iter().rev() {
-            self.client.delete(path)?;
+            self.bed.target().delete(path)?;
         }
         for path in self.made.iter().rev() {
-            wait(|| Ok(self.client.get(path)?.is_none()))
+            wait(|| Ok(self.bed.target().get(path)?.is_none()))
                 .with_context(|| format!("{path} does not go"))?;
         }
         Ok(())
     }
 
     /// Does something for each tree that is still on its way.
-    fn each(&mut self, mut work: impl FnMut(&Client, &mut Delivery) -> Result<()>) -> Result<()> {
-        for delivery in self.deliveries.iter_mut().filter(|one| one.failure.is_none()) {
-            if let Err(err) = work(self.client, delivery) {
+    fn each(&mut self, mut work: impl FnMut(&Bed, &mut Delivery) -> Result<()>) -> Result<()> {
+        for delivery in self.deliveries.iter_mut().filter(|one| one.is_on_its_way()) {
+            if let Err(err) = work(self.bed, delivery) {
                 delivery.failure = Some(format!("{err:#}"));
             }
         }
@@ -359,16 +383,16 @@ impl<'a> Round<'a> {
         &mut self,
         what: &str,
         patience: Duration,
-        look: impl Fn(&Client, &Delivery) -> Result<Look>,
+        look: impl Fn(&Bed, &Delivery) -> Result<Look>,
     ) -> Result<()> {
         let started = Instant::now();
         let mut waiting: Vec<&mut Delivery> =
-            self.deliveries.iter_mut().filter(|one| one.failure.is_none()).collect();
+            self.deliveries.iter_mut().filter(|one| one.is_on_its_way()).collect();
         while !waiting.is_empty() {
             let late = started.elapsed() >= patience;
             let mut still = vec![];
             for delivery in waiting {
-                match look(self.client, delivery)? {
+                match look(self.bed, delivery)? {
                     Look::Done => {}
                     Look::Not(_) if !late => still.push(delivery),
                     Look::Not(why) | Look::Never(why) => {
@@ -398,19 +422,6 @@ fn let_go(client: &Client, entry: &Entry, object: &Value) -> Result<()> {
     Ok(())
 }
 
-/// A condition of an object; null where it has none.
-pub fn condition<'a>(object: &'a Value, kind: &str) -> &'a Value {
-    let conditions = object["status"]["conditions"].as_array();
-    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == kind);
-    found.unwrap_or(&Value::Null)
-}
-
-fn said(object: &Value) -> String {
-    let ready = condition(object, "Ready");
-    let text = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
-    format!("Ready={}: {}", text(&ready["status"]), text(&ready["message"]))
-}
-
 /// Whether a delivery is ready at a revision.
 fn is_delivered(object: &Value, revision: &str) -> Look {
     let ready = condition(object, "Ready");
@@ -426,6 +437,32 @@ fn is_delivered(object: &Value, revision: &str) -> Look {
         return Look::Never(said(object));
     }
     Look::Not(said(object))
+}
+
+/// Why the server would not take an object of a tree from us either; `None` where it would.
+fn objection(client: &Client, kinds: &Kinds, delivery: &Delivery) -> Result<Option<String>> {
+    for object in &delivery.tree.objects {
+        let (kind, version) = Kind::of(object);
+        let mut object = object.clone();
+        let metadata = &mut object["metadata"];
+        if let Some(target) = &delivery.target {
+            metadata["namespace"] = json!(target);
+        }
+        let namespace = metadata["namespace"].as_str().unwrap_or("default").to_owned();
+        if kinds.has_no_namespace(&kind) {
+            metadata.as_object_mut().map(|fields| fields.remove("namespace"));
+        }
+        let Some(path) = kinds.path(&kind, &version, &namespace, tree::name(&object)) else {
+            continue;
+        };
+        let path = format!("{path}?fieldManager=corpus&force=true&dryRun=All");
+        let answer = client.send("PATCH", &path, "application/apply-patch+yaml", Some(&object))?;
+        if matches!(answer.code, 400 | 422) {
+            let why = answer.body["message"].as_str().unwrap_or("no reason given");
+            return Ok(Some(format!("another {} than Kubernetes takes: {why}", kind.kind)));
+        }
+    }
+    Ok(None)
 }
 
 /// The objects in the inventory of a delivery, as they are now.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::kinds::{Kind, is_cluster_wide};
@@ -106,7 +106,7 @@ fn has_bad_keys(object: &Value) -> bool {
 }
 
 /// The field that is in the way, else the first line.
-fn reason(stderr: &str) -> String {
+pub fn reason(stderr: &str) -> String {
     let line = stderr.lines().next().unwrap_or("no reason given");
     let field = line.split_once("field \"").and_then(|(_, rest)| rest.split_once('"'));
     match field {
@@ -247,44 +247,6 @@ pub fn rounds(trees: Vec<Tree>, size: usize) -> Vec<Vec<Tree>> {
         round.trees.push(tree);
     }
     rounds.into_iter().map(|round| round.trees).collect()
-}
-
-/// A copy of a project as a Git repository of one commit; gives the commit.
-pub fn repository(from: &Path, to: &Path) -> Result<String> {
-    copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
-    git(to, &["init", "--quiet", "--initial-branch=main"])?;
-    git(to, &["add", "--all", "--force"])?;
-    let who = ["-c", "user.name=corpus", "-c", "user.email=corpus@example.org"];
-    git(to, &[&who[..], &["commit", "--quiet", "--message=everything"]].concat())?;
-    git(to, &["rev-parse", "HEAD"])
-}
-
-fn git(folder: &Path, args: &[&str]) -> Result<String> {
-    let output = Command::new("git")
-        .args(args)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .current_dir(folder)
-        .output()
-        .context("cannot run git")?;
-    if !output.status.success() {
-        bail!("git {} failed:\n{}", args.join(" "), String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
