@@ -12,7 +12,6 @@ use std::process::Command;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Value, json};
 
-use super::Report;
 use super::client::Client;
 use super::cluster::{Cluster, ENGINE, Parts};
 use super::git_server::GitServer;
@@ -20,6 +19,7 @@ use super::peers::{self, Found, Peer};
 use super::process::Process;
 use super::program;
 use super::server::Server;
+use super::{Report, Scope};
 use crate::{audit, print};
 
 /// The Secret that says how to reach a target.
@@ -38,7 +38,15 @@ pub enum Arrangement {
 
 impl Arrangement {
     /// All there are.
-    pub const ALL: [Self; 3] = [Self::Standalone, Self::IntoCluster, Self::InCluster];
+    const ALL: [Self; 3] = [Self::Standalone, Self::IntoCluster, Self::InCluster];
+
+    /// Those of a scope: the quick ones leave out the home that the suite of installations has.
+    pub fn of(scope: Scope) -> &'static [Self] {
+        match scope {
+            Scope::Smoke => &Self::ALL[..2],
+            Scope::Whole => &Self::ALL,
+        }
+    }
 
     /// Whether the engine delivers into the API server that it lives in.
     pub const fn delivers_home(self) -> bool {

@@ -48,6 +48,9 @@ enum Outcome {
     Unbuildable(String),
 }
 
+/// What there is to say of outcomes of one kind; `None` where it is of another.
+type Choose = fn(&Outcome) -> Option<&str>;
+
 /// Compares the renderings of the corpus.
 pub fn run(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
     let Some(corpus) = corpus::find(root, "kustomize", scope, report) else { return Ok(()) };
@@ -216,7 +219,7 @@ fn text(version: &str, outcomes: &BTreeMap<String, Outcome>) -> String {
         page::machine(),
         summary(version, outcomes),
     );
-    let sections: [(&str, fn(&Outcome) -> Option<&str>); 5] = [
+    let sections: [(&str, Choose); 5] = [
         ("Printed otherwise", |outcome| match outcome {
             Outcome::Printed(how) => Some(how),
             _ => None,
@@ -245,11 +248,7 @@ fn text(version: &str, outcomes: &BTreeMap<String, Outcome>) -> String {
 }
 
 /// The trees of a kind, by what there is to say of them.
-fn section(
-    title: &str,
-    outcomes: &BTreeMap<String, Outcome>,
-    choose: fn(&Outcome) -> Option<&str>,
-) -> String {
+fn section(title: &str, outcomes: &BTreeMap<String, Outcome>, choose: Choose) -> String {
     let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (name, outcome) in outcomes {
         if let Some(why) = choose(outcome) {

@@ -59,8 +59,8 @@ const SUITES: &[Suite] = &[
     Suite { name: "cluster", smoke: true, run: story::run },
     Suite { name: "kustomize", smoke: true, run: kustomize::run },
     Suite { name: "corpus", smoke: true, run: corpus::standalone },
-    Suite { name: "corpus-into-cluster", smoke: true, run: corpus::into_cluster },
-    Suite { name: "corpus-in-cluster", smoke: true, run: corpus::in_cluster },
+    Suite { name: "corpus-into-cluster", smoke: false, run: corpus::into_cluster },
+    Suite { name: "corpus-in-cluster", smoke: false, run: corpus::in_cluster },
 ];
 
 /// What passed and what failed.

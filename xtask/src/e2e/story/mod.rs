@@ -45,11 +45,11 @@ const STORY: &[Chapter] = &[
 ];
 
 /// Tells the story in each arrangement.
-pub fn run(root: &Path, _scope: Scope, report: &mut Report) -> Result<()> {
-    let Some(tools) = Tools::find(root, "cluster", &Arrangement::ALL, report)? else {
+pub fn run(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
+    let Some(tools) = Tools::find(root, "cluster", Arrangement::of(scope), report)? else {
         return Ok(());
     };
-    for arrangement in Arrangement::ALL {
+    for &arrangement in Arrangement::of(scope) {
         let scratch = Scratch::new(&tools.target, &format!("cluster-{arrangement}"))?;
         tell(arrangement, &tools, root, scratch.path(), report)
             .with_context(|| format!("in the arrangement {arrangement}"))?;
