@@ -12,9 +12,9 @@ use std::process::{Command, Output};
 use anyhow::{Context as _, Result, bail};
 
 use super::corpus::{self, tree};
-use super::git::Repository;
 use super::peers::{self, Found, Peer};
 use super::process::Scratch;
+use super::repository::Repository;
 use super::{Report, Scope, page, program};
 use crate::print;
 

@@ -18,6 +18,7 @@ pub mod peers;
 mod process;
 pub mod program;
 mod remote;
+mod repository;
 mod script;
 mod server;
 mod spine;

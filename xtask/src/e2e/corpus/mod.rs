@@ -22,9 +22,9 @@ use self::kinds::Kind;
 use self::round::{Delivery, HOME, Round};
 use self::tree::{Render, Tree};
 use super::bed::{Arrangement, Bed, Tools};
-use super::git::Repository;
 use super::object::condition;
 use super::process::{Scratch, wait};
+use super::repository::Repository;
 use super::{Report, Scope, page};
 use crate::print;
 

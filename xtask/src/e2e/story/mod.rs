@@ -13,9 +13,9 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 use super::bed::{Arrangement, Bed, Tools};
-use super::git::Repository;
 use super::object::{is_ready, said};
 use super::process::{Scratch, wait};
+use super::repository::Repository;
 use super::{Report, Scope};
 use crate::print;
 
