@@ -19,6 +19,7 @@ mod problems;
 mod rest;
 mod takeover;
 mod target;
+mod timely;
 mod watch;
 
 pub use connect::{ConnectError, Connection, Dialer, Dials};
@@ -28,4 +29,5 @@ pub use kubeconfig::{Access, KubeconfigError};
 pub use problems::{Problem, Problems};
 pub use rest::Rest;
 pub use target::{KubeTarget, Settings};
+pub use timely::timely;
 pub use watch::{Drift, DriftWatches, WatchId};

@@ -22,6 +22,7 @@ use crate::connect::{Connection, Dials};
 use crate::error::{Act, TargetError, What};
 use crate::kinds::{Kind, Kinds};
 use crate::rest::Rest;
+use crate::timely::timely;
 use crate::{identity, immutable, path, takeover};
 
 /// How a target is spoken to.
@@ -93,6 +94,8 @@ impl KubeTarget {
     pub fn connected(connection: Connection, settings: Settings) -> Self {
         let Connection { client, dials: _, rest } = connection;
         let settings = Arc::new(settings);
+        // For the watches; a call to the target has its own, shorter limit.
+        let client = timely(client);
         Self { client, rest, settings, kinds: Arc::default(), looks: Arc::default() }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fixpoint_base::{Limits, Secret};
+use fixpoint_driver_kube::timely;
 use fixpoint_driver_store::{Artifacts, Ledger, LedgerError};
 use fixpoint_source::Stores;
 use futures::FutureExt as _;
@@ -92,6 +93,8 @@ impl Engine {
         let secret_key = Arc::new(Secret::new(ledger.realm_key().to_vec()));
         let tally = Tally::new(clock());
         let keys = secret_key.clone();
+        // Nobody else bounds what the engine asks of its home.
+        let client = timely(client);
         let targets = Targets::new(&home, client.clone(), clusters, keys, wake_delivery.clone());
         let ctx = Arc::new(Context {
             targets,

@@ -189,12 +189,13 @@ fn settled(intents: &[&Intent], report: &mut Report) {
 }
 
 fn owned(intents: &[&Intent], older: &BTreeSet<String>, report: &mut Report) {
-    let mut applied: BTreeMap<&Named, &str> = BTreeMap::new();
+    let mut applied: BTreeMap<(&str, &Named), &str> = BTreeMap::new();
     for intent in intents {
         for Step { object, action, .. } in &intent.steps {
-            let owner = applied.get(object).copied();
+            let place = (intent.target.as_str(), object);
+            let owner = applied.get(&place).copied();
             match action {
-                Action::Apply | Action::Replace => drop(applied.insert(object, &intent.subject)),
+                Action::Apply | Action::Replace => drop(applied.insert(place, &intent.subject)),
                 Action::Delete if owner == Some(intent.subject.as_str()) => {}
                 Action::Delete if owner.is_none() && older.contains(&intent.subject) => {
                     report.unjudged += 1;

@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result};
-use fixpoint_apiserver::{ApiServer, Body, Options, User};
+use fixpoint_apiserver::{ApiServer, Options, User};
 use fixpoint_controllers::{Clock, Clusters};
 use fixpoint_driver_kube::{Access, ConnectError, Connection, Dials, Rest};
+use fixpoint_evil::{Body, Evil};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -127,7 +128,7 @@ impl Service<Request<kube::client::Body>> for Road {
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         match self.remotes.get(&self.name) {
             Ok(Remote { server, rules, .. }) => {
-                let mut door = Door::new(server.service(User::admin()), rules);
+                let mut door = Door::new(server.service(User::admin()), rules, Evil::default());
                 async move { door.call(request).await }.boxed()
             }
             Err(_) => async { Err(io::ErrorKind::ConnectionRefused.into()) }.boxed(),

@@ -1,17 +1,21 @@
 //! The way from the engine to the API server, which a scenario can block.
 //!
-//! In: requests. Out: the server's answers; or none at all, because the server cannot be reached
-//! or because the scenario stops the engine before one comes.
+//! In: requests. Out: the server's answers, or what the scenario's faults make of them; or none at
+//! all, because the server cannot be reached or because the scenario stops the engine before one
+//! comes. A witness writes down what the server saw.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use fixpoint_apiserver::{Body, LocalService};
+use bytes::Bytes;
+use fixpoint_apiserver::LocalService;
+use fixpoint_evil::{Body, Evil, Upstream};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use tower::Service;
 
 /// What the door lets through; clones are the same rules.
@@ -88,14 +92,15 @@ enum Way {
 /// The transport of the engine's client.
 #[derive(Clone)]
 pub struct Door {
-    server: LocalService,
+    server: Server,
     rules: Rules,
+    evil: Evil,
 }
 
 impl Door {
-    /// Puts a door before a server.
-    pub fn new(server: LocalService, rules: Rules) -> Self {
-        Self { server, rules }
+    /// Puts a door before a server, and faults behind the door.
+    pub fn new(server: LocalService, rules: Rules, evil: Evil) -> Self {
+        Self { server: Server(server), rules, evil }
     }
 }
 
@@ -111,13 +116,33 @@ impl Service<Request<kube::client::Body>> for Door {
     fn call(&mut self, request: Request<kube::client::Body>) -> Self::Future {
         match self.rules.judge(&request) {
             Way::Open => {
-                let mut server = self.server.clone();
-                // The server's own service has no errors of its own.
-                async move { Ok(server.call(request).await.unwrap_or_else(|never| match never {})) }
-                    .boxed()
+                let (server, evil) = (self.server.clone(), self.evil.clone());
+                async move {
+                    let (head, body) = request.into_parts();
+                    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+                    evil.answer(Request::from_parts(head, body), &server).await
+                }
+                .boxed()
             }
             Way::Refused => async { Err(io::ErrorKind::ConnectionRefused.into()) }.boxed(),
             Way::Frozen => std::future::pending().boxed(),
         }
+    }
+}
+
+/// The API server as what faults are played before.
+#[derive(Clone)]
+struct Server(LocalService);
+
+impl Upstream for Server {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, io::Result<Response<Body>>> {
+        let mut server = self.0.clone();
+        // The server's own service has no errors of its own.
+        async move {
+            let answer =
+                server.call(request.map(Full::new)).await.unwrap_or_else(|never| match never {});
+            Ok(answer.map(|body| body.map_err(io::Error::other).boxed_unsync()))
+        }
+        .boxed()
     }
 }

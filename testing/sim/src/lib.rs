@@ -2,8 +2,9 @@
 //!
 //! In: the text of a script. Out: the same text with what really happened. A scenario takes
 //! milliseconds however many hours pass in it, needs nothing but this process, and tells the same
-//! story each time. Every scenario ends with the question whether a second run finds anything to
-//! do; at a fixpoint it finds nothing.
+//! story each time. Every scenario ends with three questions: whether every fault was really met,
+//! whether a second run finds anything to do (at a fixpoint it finds nothing), and whether what the
+//! API server saw is what the ledger says.
 //!
 //! # The commands
 //!
@@ -24,6 +25,8 @@
 //! | `home is a cluster` | the engine lives in a cluster from now on, and the Secret `home` leads there |
 //! | `kubeconfig NAME` | a Secret of this name holds the text in the margin |
 //! | `at NAME COMMAND…` | what is there, or what somebody does, in another cluster |
+//! | `fault RULE`, `faults`, `heal` | requests to the API server go wrong, as `fixpoint_evil` says; what was really met; and no more of it |
+//! | `clock +1h`, `clock -1h` | the clock is set, and no time passes |
 //! | `restart`, `crash` | another engine on the same data, after a stop or a power cut |
 //! | `status`, `conditions`, `objects`, `show`, `plan`, `why`, `ledger`, `ledger verify`, `events`, `writes` | what is there; the last three tell what is new |
 
@@ -72,11 +75,18 @@ pub fn play(text: &str) -> Result<Played> {
             outputs.push(player.play(command).await);
         }
         let told = script.with(&outputs);
+        player.world.evil.all_played().with_context(|| told.clone())?;
         let changes = player.second_run().await?;
         ensure!(
             changes.is_empty(),
             "a second run found something to do:\n{}\n\nafter this:\n{told}",
             changes.join("\n")
+        );
+        let objections = player.objections()?;
+        ensure!(
+            objections.is_empty(),
+            "ledger and audit log do not agree:\n{}\n\nafter this:\n{told}",
+            objections.join("\n")
         );
         Ok(Played { text: told, trace: player.trace()? })
     })

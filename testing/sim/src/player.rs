@@ -34,6 +34,8 @@ pub struct Player {
     pub shown_entries: u64,
     /// Events that `events` has shown.
     pub shown_events: BTreeSet<String>,
+    /// Faults that `faults` has shown.
+    shown_faults: usize,
     repository: String,
     requests: usize,
 }
@@ -51,6 +53,7 @@ impl Player {
             last,
             shown_entries: 0,
             shown_events: BTreeSet::new(),
+            shown_faults: 0,
             repository: REPOSITORY.to_owned(),
             requests: 0,
         })
@@ -93,6 +96,19 @@ impl Player {
                 quiet(self.world.kubeconfig(name, text).await)
             }
             ["at", name, ..] => self.at(name, command).await,
+            ["fault", rule @ ..] => {
+                self.world.evil.add(rule.join(" ").parse()?);
+                Ok(String::new())
+            }
+            ["faults"] => Ok(self.faults()),
+            ["heal"] => {
+                self.world.evil.heal();
+                Ok(String::new())
+            }
+            ["clock", by] => {
+                self.world.jump(words::jump(by)?);
+                Ok(String::new())
+            }
             ["status"] => self.status().await,
             ["conditions", place] => self.conditions(&Place::parse(place)?).await,
             ["objects"] => self.objects().await,
@@ -200,6 +216,28 @@ impl Player {
         let output = Box::pin(self.perform(&there)).await;
         self.world.focus = None;
         output
+    }
+
+    /// Faults that were really met and not shown yet, each kind once with how often.
+    fn faults(&mut self) -> String {
+        let played = self.world.evil.played();
+        let new = &played[self.shown_faults..];
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for fault in new {
+            *counts.entry(fault.to_string()).or_default() += 1;
+        }
+        self.shown_faults = played.len();
+        let line = |(fault, count): (&String, &usize)| format!("{fault}, {count} times\n");
+        counts.iter().map(line).collect()
+    }
+
+    /// What the program over ledger and audit log has to object.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn objections(&self) -> Result<Vec<String>> {
+        let report = self.world.audit()?;
+        Ok(report.broken.iter().map(ToString::to_string).collect())
     }
 
     /// What is done to one object.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use crate::git::{Edit, File, HOST};
@@ -23,6 +24,17 @@ pub fn duration(text: &str) -> Result<Duration> {
         _ => bail!("{text} is no duration"),
     };
     Ok(Duration::from_secs(number * seconds))
+}
+
+/// Reads by how much a clock is set, such as `+1h` or `-30s`.
+///
+/// # Errors
+/// When it has no sign or is no duration.
+pub fn jump(text: &str) -> Result<SignedDuration> {
+    let sign = text.chars().next().filter(|sign| matches!(sign, '+' | '-'));
+    let sign = sign.with_context(|| format!("{text} has no sign"))?;
+    let by = SignedDuration::try_from(duration(&text[1..])?).context("it is too far")?;
+    Ok(if sign == '-' { -by } else { by })
 }
 
 /// Reads what a commit does: `path=object`, `path->target`, `-path`, or a `path` whose text is in

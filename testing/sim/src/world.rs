@@ -5,14 +5,17 @@
 //! nothing else can happen, so hours take milliseconds and nothing depends on the machine.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use fixpoint_apiserver::{ApiServer, Options, User};
+use fixpoint_audit::{Intents, Log};
 use fixpoint_base::Limits;
 use fixpoint_controllers::{Clock, Engine, Fence, Home, Metrics, Parts, Proof, Routes};
 use fixpoint_driver_store::{Artifacts, Ledger};
-use jiff::Timestamp;
+use fixpoint_evil::{Evil, Witness};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -42,6 +45,11 @@ pub struct World {
     pub git: Git,
     /// What stands between the engine and its API server.
     pub rules: Rules,
+    /// What goes wrong on the way to it.
+    pub evil: Evil,
+    witness: Witness,
+    /// By how many seconds the clock is wrong.
+    shift: Arc<AtomicI64>,
     /// The ledger.
     pub ledger: Ledger,
     /// Other clusters.
@@ -68,7 +76,9 @@ impl World {
     /// # Errors
     /// When a part does not open.
     pub async fn open() -> Result<Self> {
-        let clock = clock()?;
+        let shift = Arc::new(AtomicI64::new(0));
+        let clock = clock(Arc::clone(&shift))?;
+        let witness = Witness::new(&User::engine().name, clock.clone());
         let server = ApiServer::open(Options {
             clock: clock.clone(),
             crds: fixpoint_api_types::crds_with_file_sources(),
@@ -82,6 +92,9 @@ impl World {
             remotes: Remotes::default(),
             focus: None,
             home: Home::InProcess,
+            evil: Evil::default().watched_by(witness.clone()),
+            witness,
+            shift,
             ledger: Ledger::in_memory([1; 32]),
             admin: kube::Client::new(server.service(User::admin()), "default"),
             server,
@@ -94,7 +107,8 @@ impl World {
     }
 
     fn start(&mut self) -> Result<()> {
-        let door = Door::new(self.server.service(User::engine()), self.rules.clone());
+        let server = self.server.service(User::engine());
+        let door = Door::new(server, self.rules.clone(), self.evil.clone());
         let engine = Engine::new(Parts {
             client: kube::Client::new(door, "default"),
             home: self.home.clone(),
@@ -146,6 +160,30 @@ impl World {
         }
         self.rules.open();
         self.start()
+    }
+
+    /// Sets the clock forward or back, for the engine and the server alike; no time passes.
+    pub fn jump(&self, by: SignedDuration) {
+        self.shift.fetch_add(by.as_secs(), Ordering::SeqCst);
+    }
+
+    /// Holds what the API server saw against the ledger.
+    ///
+    /// # Errors
+    /// When one of them cannot be read.
+    pub fn audit(&self) -> Result<fixpoint_audit::Report> {
+        if self.home != Home::InProcess {
+            // A home that kubeconfigs lead to as well is reached by ways without a witness.
+            return Ok(fixpoint_audit::Report::default());
+        }
+        let entries = self.ledger.entries(0..u64::MAX)?;
+        let intents =
+            Intents::read(&entries, |digest| self.ledger.body(digest).unwrap_or_default());
+        let log = Log::read(self.witness.log().as_bytes(), &User::engine().name)?;
+        // Of other clusters there is no log here.
+        let target = Some(Home::InProcess.target());
+        let options = fixpoint_audit::Options { target, ..Default::default() };
+        Ok(fixpoint_audit::check(&intents, &log, &options))
     }
 
     /// Lets time pass.
@@ -310,9 +348,12 @@ impl World {
     }
 }
 
-/// A clock that goes as tokio's does.
-fn clock() -> Result<Clock> {
+/// A clock that goes as tokio's does, and is wrong by as much as it is set.
+fn clock(shift: Arc<AtomicI64>) -> Result<Clock> {
     let beginning: Timestamp = BEGINNING.parse().context("the beginning is no time")?;
     let began = Instant::now();
-    Ok(Arc::new(move || beginning + began.elapsed()))
+    Ok(Arc::new(move || {
+        let wrong = SignedDuration::from_secs(shift.load(Ordering::SeqCst));
+        beginning + began.elapsed() + wrong
+    }))
 }

@@ -5,6 +5,7 @@
 //! machine and a failure where `CI` is `true`. A suite leaves no process and no file behind.
 
 mod bed;
+mod chaos;
 mod client;
 pub mod cluster;
 mod corpus;
@@ -62,6 +63,7 @@ const SUITES: &[Suite] = &[
     Suite { name: "corpus", smoke: true, run: corpus::standalone },
     Suite { name: "corpus-into-cluster", smoke: false, run: corpus::into_cluster },
     Suite { name: "corpus-in-cluster", smoke: false, run: corpus::in_cluster },
+    Suite { name: "chaos", smoke: false, run: chaos::run },
 ];
 
 /// What passed and what failed.

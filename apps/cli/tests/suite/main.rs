@@ -19,5 +19,6 @@ mod page;
 mod remote;
 mod rows_g;
 mod rows_h;
+mod rows_r;
 mod serving;
 mod signed;

@@ -3,12 +3,14 @@
 mod api;
 mod engine;
 mod home;
+mod rig;
 mod scene;
 mod text;
 
 pub use api::Api;
 pub use engine::Engine;
 pub use home::{Home, Said};
+pub use rig::Rig;
 pub use scene::{Scene, config_map, delivery, source};
 pub use text::{condition, message, plain, random, ready};
 
