@@ -29,6 +29,15 @@ pub fn reason(mutation: &Mutation) -> Option<&'static str> {
         {
             Some("own lease")
         }
+        // Where a cluster's engine is found; it is one object, and applied by force.
+        Verb::Patch
+            if (resource, group) == ("configmaps", "")
+                && object.namespace == "fixpoint-system"
+                && object.name == "fixpoint-engine"
+                && object.subresource.is_empty() =>
+        {
+            Some("own address")
+        }
         Verb::Create if group == "authorization.k8s.io" || group == "authentication.k8s.io" => {
             Some("review")
         }
