@@ -12,7 +12,6 @@ type Row<S> = (&'static str, fn(&S) -> bool);
 
 const GIT_REPOSITORY: &[Row<GitRepositorySpec>] = &[
     ("spec.provider", |spec| !matches!(spec.provider, None | Some(GitProvider::Generic))),
-    ("spec.proxySecretRef", |spec| spec.proxy_secret_ref.is_some()),
     ("spec.recurseSubmodules", |spec| spec.recurse_submodules),
     ("spec.serviceAccountName", |spec| spec.service_account_name.is_some()),
 ];

@@ -87,6 +87,28 @@ pub(crate) fn allowed(
     Ok(addresses)
 }
 
+/// Checks what can be checked of a host that a proxy will resolve: whether it is an address, in
+/// any way to write one.
+///
+/// # Errors
+/// When it is one that is never connected to.
+pub(crate) fn allowed_beyond(
+    shown: &str,
+    host: &str,
+    allow_loopback: bool,
+) -> Result<(), StoreError> {
+    let bare = host.trim_matches(['[', ']']);
+    let address = bare.parse::<IpAddr>().ok().or_else(|| {
+        // `0x7f.1` and its like: what a URL of HTTP would make of it.
+        let url = Url::parse(&format!("http://{bare}/")).ok()?;
+        url.host_str()?.parse().ok()
+    });
+    match address.and_then(|address| Some((address, forbidden(address, allow_loopback)?))) {
+        Some((address, reason)) => Err(not_allowed(shown, address, reason)),
+        None => Ok(()),
+    }
+}
+
 /// Asks the name service on a thread of its own: the system's resolver cannot be told to hurry.
 fn resolve(host: &str, port: u16, meter: &Meter) -> Result<Vec<SocketAddr>, StoreError> {
     let (send, receive) = mpsc::channel();
@@ -117,5 +139,20 @@ fn not_allowed(shown: &str, address: IpAddr, reason: &str) -> StoreError {
         url: shown.to_owned(),
         reason: format!("{address} is where it leads, and {reason}"),
         hint,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_a_proxy_is_not_asked_for() {
+        for host in ["169.254.169.254", "[fe80::1]", "fe80::1", "0xa9fea9fe", "2852039166"] {
+            assert!(allowed_beyond("x", host, true).is_err(), "{host}");
+        }
+        for host in ["git.example.org", "10.0.0.1", "::ffff:10.0.0.1", "[fd12::1]"] {
+            assert!(allowed_beyond("x", host, true).is_ok(), "{host}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! In: a repository's URL, credentials and a request. Out: the body of the answer, metered, or
 //! a typed error. Credentials go to the scheme, host and port that were declared and nowhere else
-//! (negative suite B6); no proxy, netrc, cookie or helper of the environment is used.
+//! (negative suite B6), and so is a certificate of ours; no proxy, netrc, cookie or helper of the
+//! environment is used.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
@@ -11,15 +12,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use fixpoint_base::Digest;
-use fixpoint_source::{Credentials, StoreError};
+use fixpoint_source::{ClientCertificate, Credentials, StoreError};
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::{StatusCode, Url, redirect};
 
-use crate::address::Checked;
+use crate::address::{self, Checked};
 use crate::conversation::{Body, Conversation};
 use crate::location::{parse_http, shown};
 use crate::meter::{Meter, plain};
+use crate::proxy::{self, Gate};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -38,21 +40,60 @@ const QUERY: &str = "service=git-upload-pack";
 
 /// What is behind all sessions: clients with their connections, and the addresses they may use.
 pub(crate) struct Http {
-    clients: Mutex<BTreeMap<Trust, Client>>,
+    /// By all that makes one different from another.
+    clients: Mutex<BTreeMap<Digest, Client>>,
     checked: Arc<Checked>,
     user_agent: String,
     allow_loopback: bool,
 }
 
+/// What makes one client different from another.
+#[derive(Clone, Copy)]
+struct Make<'a> {
+    trust: Trust<'a>,
+    certificate: Option<&'a ClientCertificate>,
+    gate: Option<&'a Gate>,
+}
+
 /// Whose certificates are believed.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Trust {
+#[derive(Clone, Copy)]
+enum Trust<'a> {
     /// Nobody's: plain HTTP only.
     Nobody,
     /// The system's.
     System,
-    /// The given ones only, by digest.
-    Given(Digest),
+    /// The given ones only, as PEM.
+    Given(&'a [u8]),
+}
+
+impl Make<'_> {
+    /// Two clients with one key are the same. Never shown: secrets are in it.
+    fn key(&self) -> Digest {
+        let reason = "hashed to keep connections apart";
+        let (kind, pem): (&[u8], &[u8]) = match self.trust {
+            Trust::Nobody => (b"nobody", &[]),
+            Trust::System => (b"system", &[]),
+            Trust::Given(pem) => (b"given", pem),
+        };
+        let (chain, key): (&[u8], &[u8]) = match self.certificate {
+            Some(certificate) => (&certificate.chain, certificate.key.expose(reason)),
+            None => (&[], &[]),
+        };
+        let url = self.gate.map_or("", |gate| gate.url.as_str());
+        let (user, password) = match self.gate.and_then(|gate| gate.login.as_ref()) {
+            Some((user, password)) => (user.as_str(), password.expose(reason).as_str()),
+            None => ("", ""),
+        };
+        Digest::of_parts([
+            kind,
+            pem,
+            chain,
+            key,
+            url.as_bytes(),
+            user.as_bytes(),
+            password.as_bytes(),
+        ])
+    }
 }
 
 impl Http {
@@ -66,28 +107,24 @@ impl Http {
         }
     }
 
-    fn client(&self, url: &Url, ca: Option<&[u8]>) -> Result<Client, String> {
-        let trust = match ca {
-            _ if url.scheme() == "http" => Trust::Nobody,
-            None => Trust::System,
-            Some(pem) => Trust::Given(Digest::of(pem)),
-        };
+    fn client(&self, make: &Make<'_>) -> Result<Client, String> {
+        let key = make.key();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&trust) {
+        if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = self.build(&trust, ca)?;
+        let client = self.build(make)?;
         if clients.len() >= MAX_CLIENTS {
             clients.clear();
         }
-        clients.insert(trust, client.clone());
+        clients.insert(key, client.clone());
         Ok(client)
     }
 
-    fn build(&self, trust: &Trust, ca: Option<&[u8]>) -> Result<Client, String> {
+    fn build(&self, make: &Make<'_>) -> Result<Client, String> {
         // Somebody else in the process may have been first, which is as good.
         let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let builder = Client::builder()
+        let mut builder = Client::builder()
             .user_agent(self.user_agent.clone())
             .redirect(redirect::Policy::none())
             .referer(false)
@@ -96,8 +133,8 @@ impl Http {
             .timeout(None)
             .pool_idle_timeout(IDLE)
             .dns_resolver(Arc::clone(&self.checked));
-        let builder = match (trust, ca) {
-            (Trust::Given(_), Some(pem)) => {
+        builder = match make.trust {
+            Trust::Given(pem) => {
                 let certificates = reqwest::Certificate::from_pem_bundle(pem)
                     .map_err(|_| "the given CA certificates are not PEM".to_owned())?;
                 if certificates.is_empty() {
@@ -106,11 +143,36 @@ impl Http {
                 builder.tls_certs_only(certificates)
             }
             // A machine without certificates can still speak plain HTTP.
-            (Trust::Nobody, _) => builder.tls_backend_preconfigured(trusting_nobody()),
-            _ => builder,
+            Trust::Nobody => builder.tls_backend_preconfigured(trusting_nobody()),
+            Trust::System => builder,
         };
+        if let Some(certificate) = make.certificate {
+            builder = builder.identity(identity(certificate)?);
+        }
+        if let Some(gate) = make.gate {
+            builder = builder.proxy(through(gate)?);
+        }
         builder.build().map_err(|err| deepest(&err))
     }
+}
+
+fn identity(certificate: &ClientCertificate) -> Result<reqwest::Identity, String> {
+    let key = certificate.key.expose("proves to a TLS server who we are");
+    let pem = [certificate.chain.as_slice(), b"\n", key].concat();
+    reqwest::Identity::from_pem(&pem)
+        .map_err(|_| "tls.crt and tls.key are not a certificate and its key in PEM".to_owned())
+}
+
+fn through(gate: &Gate) -> Result<reqwest::Proxy, String> {
+    // Names are resolved beyond the proxy, which is what it is for.
+    let url = gate.url.as_str().replacen("socks5://", "socks5h://", 1);
+    let proxy = reqwest::Proxy::all(url).map_err(|err| deepest(&err))?;
+    Ok(match &gate.login {
+        Some((user, password)) => {
+            proxy.basic_auth(user, password.expose("sent to the declared proxy"))
+        }
+        None => proxy,
+    })
 }
 
 fn trusting_nobody() -> rustls::ClientConfig {
@@ -148,6 +210,10 @@ pub(crate) struct HttpAccess {
     pub(crate) authorization: Option<HeaderValue>,
     /// Whom to trust instead of the system's authorities.
     pub(crate) ca: Option<Vec<u8>>,
+    /// What the server may know us by.
+    pub(crate) certificate: Option<ClientCertificate>,
+    /// What to go through.
+    pub(crate) gate: Option<Gate>,
 }
 
 /// One conversation with one server.
@@ -206,9 +272,36 @@ impl<'a> Session<'a> {
 
     fn connect(&self, url: &Url) -> Result<Client, StoreError> {
         self.meter.check()?;
-        let HttpAccess { http, ca, .. } = self.access;
-        http.checked.check(url, http.allow_loopback, self.meter)?;
-        http.client(url, ca.as_deref()).map_err(|reason| self.meter.unreachable(reason))
+        let HttpAccess { http, ca, certificate, gate, url: declared, .. } = self.access;
+        let allow = http.allow_loopback;
+        match gate {
+            None => http.checked.check(url, allow, self.meter)?,
+            Some(gate) => {
+                address::allowed_beyond(
+                    &shown(url.as_str()),
+                    url.host_str().unwrap_or_default(),
+                    allow,
+                )?;
+                http.checked.check(&gate.url, allow, self.meter)?;
+            }
+        }
+        let is_plain = |url: &Url| url.scheme() != "https";
+        let trust = match ca {
+            _ if is_plain(url) && gate.as_ref().is_none_or(|gate| is_plain(&gate.url)) => {
+                Trust::Nobody
+            }
+            None => Trust::System,
+            Some(pem) => Trust::Given(pem),
+        };
+        // Shown where it was declared, and nowhere else.
+        let wanted = !is_plain(url) && same_origin(url, declared);
+        let certificate = certificate.as_ref().filter(|_| wanted);
+        let made = http.client(&Make { trust, certificate, gate: gate.as_ref() });
+        made.map_err(|reason| StoreError::Credentials {
+            url: self.meter.url().to_owned(),
+            reason,
+            hint: None,
+        })
     }
 
     fn send(&self, request: RequestBuilder) -> Result<Response, StoreError> {
@@ -230,7 +323,25 @@ impl<'a> Session<'a> {
         } else if err.is_timeout() {
             self.meter.timeout()
         } else {
-            self.meter.unreachable(deepest(err))
+            self.explain(&deepest(err))
+        }
+    }
+
+    /// What a failed connection means; TLS and proxies say it in words only.
+    fn explain(&self, reason: &str) -> StoreError {
+        // DecryptError: the signature of one of ours does not hold.
+        let certificate = ["Certificate", "UnknownCA", "AccessDenied", "DecryptError"];
+        match &self.access.gate {
+            Some(_) if reason.contains("proxy authorization required") => {
+                self.meter.unreachable(proxy::REFUSED)
+            }
+            _ if reason.contains("received fatal alert")
+                && certificate.iter().any(|alert| reason.contains(alert)) =>
+            {
+                StoreError::Unauthorised { url: self.meter.url().to_owned() }
+            }
+            Some(gate) => self.meter.unreachable(format!("by {}: {reason}", gate.shown())),
+            None => self.meter.unreachable(reason),
         }
     }
 
@@ -268,6 +379,9 @@ impl<'a> Session<'a> {
             StatusCode::OK => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 return Err(StoreError::Unauthorised { url });
+            }
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                return Err(self.meter.unreachable(proxy::REFUSED));
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => return Err(StoreError::NotFound { url }),
             status => {

@@ -23,6 +23,7 @@ mod mirrors;
 mod names;
 mod objects;
 mod protocol;
+mod proxy;
 pub mod range;
 mod remote;
 mod ssh;
@@ -34,7 +35,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fixpoint_base::Limits;
-use fixpoint_source::{Credentials, Location, Store, StoreError, Stores};
+use fixpoint_source::{Credentials, Location, Proxy, Store, StoreError, Stores};
 
 use crate::content::Blobs;
 use crate::http::{Http, HttpAccess, authorization};
@@ -43,6 +44,7 @@ use crate::location::{Place, SshPlace, shown, shown_path};
 use crate::meter::Meter;
 use crate::mirror::Mirror;
 use crate::mirrors::Mirrors;
+use crate::proxy::Gate;
 use crate::remote::{Remote, Way};
 use crate::ssh::{Keys, Ssh};
 
@@ -146,13 +148,16 @@ impl Stores for Git {
                     url: url.clone(),
                     authorization,
                     ca: location.ca,
+                    certificate: location.certificate,
+                    gate: gate(location.proxy, &location.url)?,
                 });
                 Ok(Box::new(self.remote(url.to_string(), way, location.timeout, mirror)))
             }
             Place::Ssh(place) => {
                 let mirror = self.mirror(&location)?;
                 let keys = ssh_keys(&location.url, &place, location.credentials)?;
-                let way = Way::Ssh { ssh: Arc::clone(&self.ssh), place, keys };
+                let gate = gate(location.proxy, &location.url)?;
+                let way = Way::Ssh { ssh: Arc::clone(&self.ssh), place, keys, gate };
                 Ok(Box::new(self.remote(shown(&location.url), way, location.timeout, mirror)))
             }
         }
@@ -173,6 +178,10 @@ fn ssh_keys(url: &str, place: &SshPlace, credentials: Credentials) -> Result<Key
         return Err(unusable(url, "the Secret has no known_hosts".to_owned(), Some(hint)));
     }
     Keys::new(identity).map_err(|reason| unusable(url, reason, None))
+}
+
+fn gate(proxy: Option<Proxy>, url: &str) -> Result<Option<Gate>, StoreError> {
+    proxy.map(|proxy| Gate::new(proxy, url)).transpose()
 }
 
 fn unusable(url: &str, reason: String, hint: Option<String>) -> StoreError {

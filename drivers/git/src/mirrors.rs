@@ -96,6 +96,11 @@ fn key(salt: &[u8], location: &Location) -> String {
         }
     };
     let ca = location.ca.as_deref().unwrap_or_default();
+    let (chain, private): (&[u8], &[u8]) = match &location.certificate {
+        Some(certificate) => (&certificate.chain, certificate.key.expose(reason)),
+        None => (&[], &[]),
+    };
+    let proxy = location.proxy.as_ref().map_or("", |proxy| proxy.address.as_str());
     let parts = [
         salt,
         location.url.trim_end_matches('/').as_bytes(),
@@ -103,6 +108,10 @@ fn key(salt: &[u8], location: &Location) -> String {
         user.as_bytes(),
         secret.as_bytes(),
         ca,
+        chain,
+        private,
+        // Names may mean other machines beyond it.
+        proxy.as_bytes(),
     ];
     let digest = Digest::of_parts(parts);
     digest.as_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()

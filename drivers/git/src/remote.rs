@@ -19,6 +19,7 @@ use crate::mirror::{Mirror, Shelf};
 use crate::names;
 use crate::objects::Objects;
 use crate::protocol::{self, Capabilities, Fault, MAX_NAMES, Want};
+use crate::proxy::Gate;
 use crate::ssh::{self, Keys, Ssh};
 use crate::{classic, content};
 
@@ -55,6 +56,8 @@ pub(crate) enum Way {
         place: SshPlace,
         /// Who we are.
         keys: Keys,
+        /// What to go through.
+        gate: Option<Gate>,
     },
 }
 
@@ -134,7 +137,9 @@ impl Remote {
     fn talk<'a>(&'a self, meter: &'a Meter) -> Result<Talk<'a>, StoreError> {
         let mut session: Box<dyn Conversation + 'a> = match &self.way {
             Way::Http(access) => Box::new(http::Session::new(access, meter)),
-            Way::Ssh { ssh, place, keys } => Box::new(ssh::Session::new(ssh, meter, place, keys)),
+            Way::Ssh { ssh, place, keys, gate } => {
+                Box::new(ssh::Session::new(ssh, meter, place, keys, gate.as_ref()))
+            }
         };
         let body = session.discover()?;
         let can = protocol::read_capabilities(body).map_err(|fault| explain(meter, fault))?;

@@ -12,8 +12,8 @@ pub mod verdict;
 pub use ignore::{IgnoreProblem, Sieve, SieveBuilder};
 pub use selection::{Selection, SelectionProblem};
 pub use store::{
-    Ancestry, Content, Credentials, Location, Name, NameClass, Objects, Pointer, Reference,
-    SshIdentity, Store, StoreError, Stores,
+    Ancestry, ClientCertificate, Content, Credentials, Location, Name, NameClass, Objects, Pointer,
+    Proxy, Reference, SshIdentity, Store, StoreError, Stores,
 };
 pub use tree::{File, Tree, TreeBuilder, TreeProblem};
 pub use verdict::{

@@ -12,7 +12,7 @@ use crate::selection::Selection;
 use crate::tree::{Tree, TreeProblem};
 
 /// Where a store is and how to be let in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Location {
     /// URL as declared, without credentials.
     pub url: String,
@@ -20,6 +20,10 @@ pub struct Location {
     pub credentials: Credentials,
     /// PEM certificates to trust instead of the system's.
     pub ca: Option<Vec<u8>>,
+    /// What a TLS server may know us by.
+    pub certificate: Option<ClientCertificate>,
+    /// What every connection goes through.
+    pub proxy: Option<Proxy>,
     /// How long one operation may take.
     pub timeout: Duration,
 }
@@ -52,6 +56,24 @@ pub struct SshIdentity {
     pub passphrase: Option<Secret<String>>,
     /// Host keys in the form of OpenSSH's `known_hosts`; no other is ever believed.
     pub known_hosts: String,
+}
+
+/// A certificate of ours, for servers that ask for one.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    /// The certificate, and those between it and its authority, as PEM.
+    pub chain: Vec<u8>,
+    /// Its private key, as PEM.
+    pub key: Secret<Vec<u8>>,
+}
+
+/// A machine that makes our connections for us.
+#[derive(Debug)]
+pub struct Proxy {
+    /// Its URL, without credentials.
+    pub address: String,
+    /// A name and a password for it.
+    pub login: Option<(String, Secret<String>)>,
 }
 
 /// Which version is wanted, in Flux's order of precedence: commit, name, semver, tag, branch.

@@ -461,9 +461,8 @@ mod tests {
     fn open(git: &Git) -> Box<dyn Store> {
         git.open(Location {
             url: format!("{HOST}shop"),
-            credentials: Credentials::Anonymous,
-            ca: None,
             timeout: Duration::from_secs(60),
+            ..Location::default()
         })
         .unwrap()
     }

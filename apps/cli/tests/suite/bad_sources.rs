@@ -139,8 +139,10 @@ fn credentials_that_are_wrong_missing_or_meant_for_others() {
     secret(json!({"username": "ann"}));
     api.hurry("GitRepository", "shop");
     let text = scene.refused("GitRepository", "shop", "neither bearerToken nor");
-    expect!["Secret git has neither bearerToken nor username and password, nor ca.crt"]
-        .assert_eq(&text);
+    expect![
+        "Secret git has neither bearerToken nor username and password, nor ca.crt, nor tls.crt"
+    ]
+    .assert_eq(&text);
     secret(json!({"username": "ann", "password": wrong}));
     api.hurry("GitRepository", "shop");
     let text = scene.refused("GitRepository", "shop", "refused the credentials");

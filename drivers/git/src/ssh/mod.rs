@@ -31,6 +31,7 @@ use crate::conversation::{Body, Conversation};
 use crate::location::SshPlace;
 use crate::meter::{Meter, plain};
 use crate::protocol;
+use crate::proxy::{Gate, Stream};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -85,6 +86,7 @@ pub(crate) struct Session<'a> {
     meter: &'a Meter,
     place: &'a SshPlace,
     keys: &'a Keys,
+    gate: Option<&'a Gate>,
     connection: Option<(Handle, client::Handle<Guard>)>,
     program: Option<BufReader<Incoming<'a>>>,
     /// Whether the program was given a command; it takes one.
@@ -93,8 +95,14 @@ pub(crate) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Starts a conversation; nothing is sent yet.
-    pub(crate) fn new(ssh: &'a Ssh, meter: &'a Meter, place: &'a SshPlace, keys: &'a Keys) -> Self {
-        Self { ssh, meter, place, keys, connection: None, program: None, spent: false }
+    pub(crate) fn new(
+        ssh: &'a Ssh,
+        meter: &'a Meter,
+        place: &'a SshPlace,
+        keys: &'a Keys,
+        gate: Option<&'a Gate>,
+    ) -> Self {
+        Self { ssh, meter, place, keys, gate, connection: None, program: None, spent: false }
     }
 
     /// Connects, makes sure who the server is, and then says who we are.
@@ -108,14 +116,8 @@ impl<'a> Session<'a> {
                 hint,
             }
         })?;
+        let stream = self.reach(&runtime)?;
         let SshPlace { host, port, .. } = self.place;
-        let allow = self.ssh.allow_loopback;
-        let addresses = address::allowed(self.meter.url(), host, *port, allow, self.meter)?;
-        let stream = self.within(&runtime, CONNECT, "no connection", async {
-            TcpStream::connect(addresses.as_slice())
-                .await
-                .map_err(|err| self.meter.unreachable(plain(&err.to_string(), 200)))
-        })?;
         let guard = Guard { host: host.clone(), port: *port, known: Arc::clone(&self.keys.known) };
         let handle = self.within(&runtime, HANDSHAKE, "no ssh handshake", async {
             let config = Arc::new(self.config(&guard));
@@ -126,6 +128,29 @@ impl<'a> Session<'a> {
         })?;
         self.connection = Some((runtime, handle));
         Ok(())
+    }
+
+    /// Connects to the server, or has the proxy connect to it.
+    fn reach(&self, runtime: &Handle) -> Result<Box<dyn Stream>, StoreError> {
+        let SshPlace { host, port, .. } = self.place;
+        let (meter, allow) = (self.meter, self.ssh.allow_loopback);
+        let addresses = match self.gate {
+            None => address::allowed(meter.url(), host, *port, allow, meter)?,
+            Some(gate) => {
+                address::allowed_beyond(meter.url(), host, allow)?;
+                address::allowed(&gate.shown(), gate.host(), gate.port(), allow, meter)?
+            }
+        };
+        self.within(runtime, CONNECT, "no connection", async {
+            let connected = TcpStream::connect(addresses.as_slice()).await;
+            let stream = match (connected, self.gate) {
+                (Ok(stream), Some(gate)) => gate.pass(stream, host, *port).await,
+                (Ok(stream), None) => Ok(Box::new(stream) as Box<dyn Stream>),
+                (Err(err), Some(gate)) => Err(format!("the proxy {}: {err}", gate.shown())),
+                (Err(err), None) => Err(err.to_string()),
+            };
+            stream.map_err(|reason| meter.unreachable(plain(&reason, 300)))
+        })
     }
 
     fn config(&self, guard: &Guard) -> client::Config {

@@ -130,12 +130,7 @@ pub fn driver(dir: PathBuf, limits: Limits, allow_file: Vec<PathBuf>) -> Git {
 }
 
 pub fn location(url: &str) -> Location {
-    Location {
-        url: url.to_owned(),
-        credentials: Credentials::Anonymous,
-        ca: None,
-        timeout: Duration::from_secs(60),
-    }
+    Location { url: url.to_owned(), timeout: Duration::from_secs(60), ..Location::default() }
 }
 
 /// What a Secret for an ssh server holds.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::common::*;
 use fixpoint_base::{Limits, Secret};
 use fixpoint_fixture::{Access, Canary, Fault, HttpBackend, free_port};
-use fixpoint_source::{Credentials, Location, Selection, StoreError, Stores as _};
+use fixpoint_source::{
+    ClientCertificate, Credentials, Location, Selection, StoreError, Stores as _,
+};
 
 fn basic(password: &str) -> Credentials {
     Credentials::Basic { username: "ann".to_owned(), password: Secret::new(password.to_owned()) }
@@ -268,6 +270,48 @@ fn private_certificates_are_trusted_when_given() {
     server.fail("/info/refs", Fault::Redirect(world.server.base()));
     let found = refused(with_ca(server.ca()));
     assert!(found.contains("https URL redirects to, and not https"), "{found}");
+}
+
+#[test]
+fn certificates_of_ours_open_doors_where_they_were_declared() {
+    let world = world();
+    let server = HttpBackend::start_mutual_tls(world.repo.root());
+    let url = server.url("repo");
+    let read_with = |url: &str, ca: &str, certificate: Option<(String, String)>| {
+        let certificate = certificate.map(|(chain, key)| ClientCertificate {
+            chain: chain.into_bytes(),
+            key: Secret::new(key.into_bytes()),
+        });
+        let ca = Some(ca.as_bytes().to_vec());
+        let store = world.git.open(Location { ca, certificate, ..location(url) })?;
+        let pointer = store.pointer(&branch("main"))?;
+        store.content(&pointer, &Selection::default()).map(|content| listing(&content))
+    };
+    let ours = server.client_certificate();
+    assert_eq!(read_with(&url, server.ca(), Some(ours.clone())).unwrap(), "a=1");
+    let refusal = format!(
+        "Refused: {url} refused the credentials [check the Secret that spec.secretRef names]"
+    );
+    assert_eq!(refused(read_with(&url, server.ca(), None)), refusal);
+    let strange = HttpBackend::start_mutual_tls(world.repo.root()).client_certificate();
+    assert_eq!(refused(read_with(&url, server.ca(), Some(strange.clone()))), refusal);
+
+    // Halves that do not belong together, and what is none.
+    let mixed = (ours.0.clone(), strange.1);
+    let err = read_with(&url, server.ca(), Some(mixed)).unwrap_err();
+    assert!(matches!(err, StoreError::Credentials { .. }), "{err}");
+    let canary = Canary::new();
+    let none = (ours.0.clone(), canary.secret().to_owned());
+    let err = read_with(&url, server.ca(), Some(none)).unwrap_err();
+    assert!(told(&err).contains("are not a certificate and its key in PEM"), "{}", told(&err));
+    assert!(canary.scan_bytes(format!("{err:?}").as_bytes()).is_empty());
+
+    // A server that sends us on learns nothing of it for others.
+    let first = HttpBackend::start_tls(world.repo.root());
+    first.fail("/info/refs", Fault::Redirect(server.base()));
+    let both = format!("{}{}", first.ca(), server.ca());
+    let elsewhere = refused(read_with(&first.url("repo"), &both, Some(ours)));
+    assert!(elsewhere.contains("refused the credentials"), "{elsewhere}");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod common;
 mod history;
 mod http;
+mod proxy;
 mod reading;
 mod selecting;
 mod ssh;

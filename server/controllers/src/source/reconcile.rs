@@ -17,7 +17,7 @@ use fixpoint_source::{
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::credentials::{self, CredentialsError};
+use super::credentials::{self, Access, CredentialsError};
 use super::inclusion::{self, Included};
 use super::selection;
 use super::status::{self, Said};
@@ -171,7 +171,7 @@ impl Run<'_> {
 
     async fn open(&self) -> Result<Arc<dyn Store>, Said> {
         let spec = &self.repository.spec;
-        let (credentials, ca) = credentials::read(&self.ctx.client, &self.name.namespace, spec)
+        let access = credentials::read(&self.ctx.client, &self.name.namespace, spec)
             .await
             .map_err(|err| {
                 let reason = match err {
@@ -180,8 +180,9 @@ impl Run<'_> {
                 };
                 Said::Failed { reason, message: Chain(&err).to_string() }
             })?;
-        let location =
-            Location { url: spec.url.clone(), credentials, ca, timeout: timeout(&spec.timeout) };
+        let Access { credentials, ca, certificate, proxy } = access;
+        let (url, timeout) = (spec.url.clone(), timeout(&spec.timeout));
+        let location = Location { url, credentials, ca, certificate, proxy, timeout };
         match self.ctx.stores.open(location) {
             Ok(store) => Ok(Arc::from(store)),
             Err(err) => Err(self.fetch_failed(&err, Duration::ZERO)),
