@@ -22,6 +22,8 @@ pub mod annotations {
     pub const RECONCILE_RESET_AT: &str = "reconcile.fluxcd.io/resetAt";
     /// What a source's verdicts do: `enforce`, `warn` or `mutable`.
     pub const HISTORY: &str = "source.fixpoint.dev/history";
+    /// Other servers that a source's submodules may come from: hosts, between commas.
+    pub const SUBMODULE_HOSTS: &str = "source.fixpoint.dev/submodule-hosts";
     /// Accepts the version a source is held at.
     pub const SOURCE_ACKNOWLEDGE: &str = "source.fixpoint.dev/acknowledge";
     /// Accepts what a delivery is held for.

@@ -12,7 +12,6 @@ type Row<S> = (&'static str, fn(&S) -> bool);
 
 const GIT_REPOSITORY: &[Row<GitRepositorySpec>] = &[
     ("spec.provider", |spec| !matches!(spec.provider, None | Some(GitProvider::Generic))),
-    ("spec.recurseSubmodules", |spec| spec.recurse_submodules),
     ("spec.serviceAccountName", |spec| spec.service_account_name.is_some()),
 ];
 
@@ -85,7 +84,6 @@ mod tests {
     fn everything_at_once() {
         let all = git(json!({"url": "https://example.org/shop", "interval": "1m", "ignore": "",
             "include": [{"repository": {"name": "other"}}], "provider": "azure",
-            "proxySecretRef": {"name": "proxy"}, "recurseSubmodules": true,
             "serviceAccountName": "me", "sparseCheckout": ["apps"],
             "verify": {"secretRef": {"name": "keys"}}}));
         assert_eq!(all, GIT_REPOSITORY.iter().map(|row| row.0).collect::<Vec<_>>());

@@ -2,8 +2,8 @@
 //!
 //! In: objects, the id of a commit and what of it is wanted. Out: its files and who made it, or the
 //! first reason to refuse it. Limits bind before a file is unpacked, and what is not wanted never
-//! is. Submodules, attributes and every other
-//! instruction that a repository may carry are not followed: they are only names here (B2).
+//! is. Attributes and every other instruction that a repository may carry are not followed: they are
+//! only names here (B2), and so are submodules that were not fetched before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -84,7 +84,7 @@ pub(crate) fn read(
     let tree = builder.build()?;
     *blobs = now;
     let Commit { tree: _, subject, author, committed } = about;
-    Ok(Content { tree, sieve, subject, author, committed })
+    Ok(Content { tree, sieve, subject, author, committed, submodules: Vec::new() })
 }
 
 struct Commit {
@@ -141,7 +141,12 @@ impl<'a> Folders<'a> {
             })?;
             let path = if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
             check_path(&path, self.limits)?;
-            items.push(Item { path, kind: entry.mode.kind(), id: entry.oid.to_owned() });
+            let (kind, id) = (entry.mode.kind(), entry.oid.to_owned());
+            let (kind, id) = match self.objects.mounted(&id) {
+                Some(folder) if kind == EntryKind::Commit => (EntryKind::Tree, folder),
+                _ => (kind, id),
+            };
+            items.push(Item { path, kind, id });
         }
         Ok(items)
     }
@@ -220,7 +225,7 @@ impl Walk<'_> {
                         self.folder(&at, &id)?;
                     }
                 }
-                // A submodule: another repository, which nobody asked for.
+                // A submodule that nobody asked for.
                 EntryKind::Commit => {}
                 EntryKind::Blob | EntryKind::BlobExecutable | EntryKind::Link
                     if !self.wants(&at)? => {}

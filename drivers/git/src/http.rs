@@ -201,6 +201,7 @@ pub(crate) fn authorization(credentials: &Credentials) -> Result<Option<HeaderVa
 }
 
 /// One repository, and who we are there.
+#[derive(Clone)]
 pub(crate) struct HttpAccess {
     /// What is behind all sessions.
     pub(crate) http: Arc<Http>,
@@ -211,9 +212,9 @@ pub(crate) struct HttpAccess {
     /// Whom to trust instead of the system's authorities.
     pub(crate) ca: Option<Vec<u8>>,
     /// What the server may know us by.
-    pub(crate) certificate: Option<ClientCertificate>,
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
     /// What to go through.
-    pub(crate) gate: Option<Gate>,
+    pub(crate) gate: Option<Arc<Gate>>,
 }
 
 /// One conversation with one server.
@@ -295,8 +296,8 @@ impl<'a> Session<'a> {
         };
         // Shown where it was declared, and nowhere else.
         let wanted = !is_plain(url) && same_origin(url, declared);
-        let certificate = certificate.as_ref().filter(|_| wanted);
-        let made = http.client(&Make { trust, certificate, gate: gate.as_ref() });
+        let certificate = certificate.as_deref().filter(|_| wanted);
+        let made = http.client(&Make { trust, certificate, gate: gate.as_deref() });
         made.map_err(|reason| StoreError::Credentials {
             url: self.meter.url().to_owned(),
             reason,

@@ -27,6 +27,7 @@ mod proxy;
 pub mod range;
 mod remote;
 mod ssh;
+mod submodules;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ use crate::mirrors::Mirrors;
 use crate::proxy::Gate;
 use crate::remote::{Remote, Way};
 use crate::ssh::{Keys, Ssh};
+use crate::submodules::{Nested, Rule};
 
 /// Folders whose files are remembered; when there are more, all are forgotten and read anew.
 const MAX_FOLDERS: usize = 256;
@@ -66,9 +68,20 @@ pub struct GitOptions {
     pub user_agent: String,
 }
 
+/// A mirror, and its name.
+type Own = (String, Arc<Mutex<Mirror>>);
+
+/// What was asked for, but for secrets.
+struct Asked {
+    url: String,
+    place: Place,
+    hosts: Vec<String>,
+    timeout: Duration,
+}
+
 /// Opens Git repositories.
 pub struct Git {
-    mirrors: Mirrors,
+    mirrors: Arc<Mirrors>,
     limits: Arc<Limits>,
     allowed: Arc<[PathBuf]>,
     http: Arc<Http>,
@@ -83,7 +96,7 @@ impl Git {
     pub fn new(options: GitOptions) -> Self {
         let GitOptions { dir, limits, allow_file, allow_loopback, user_agent } = options;
         Self {
-            mirrors: Mirrors::at(dir),
+            mirrors: Arc::new(Mirrors::at(dir)),
             limits: Arc::new(limits),
             allowed: allow_file.into(),
             ssh: Arc::new(Ssh::new(&user_agent, allow_loopback)),
@@ -93,20 +106,22 @@ impl Git {
         }
     }
 
-    fn mirror(&self, location: &Location) -> Result<Arc<Mutex<Mirror>>, StoreError> {
+    fn mirror(&self, location: &Location) -> Result<Own, StoreError> {
         let found = self.mirrors.find(location);
         found.map_err(|source| StoreError::Local { url: shown(&location.url), source })
     }
 
-    fn remote(
-        &self,
-        url: String,
-        way: Way,
-        timeout: Duration,
-        mirror: Arc<Mutex<Mirror>>,
-    ) -> Remote {
+    fn remote(&self, shown: String, way: Way, asked: Asked, (key, mirror): Own) -> Remote {
+        let Asked { url, place, hosts, timeout } = asked;
         let (agent, limits) = (Arc::clone(&self.agent), Arc::clone(&self.limits));
-        Remote { url, way, agent, timeout, mirror, limits }
+        let nested = Some(Nested {
+            url,
+            rule: Rule { source: place, hosts },
+            key,
+            mirrors: Arc::clone(&self.mirrors),
+            http: Arc::clone(&self.http),
+        });
+        Remote { url: shown, way, agent, timeout, mirror, limits, nested }
     }
 
     fn blobs(&self, path: &Path) -> Arc<Mutex<Blobs>> {
@@ -120,7 +135,14 @@ impl Git {
 
 impl Stores for Git {
     fn open(&self, location: Location) -> Result<Box<dyn Store>, StoreError> {
-        match location::parse(&location.url)? {
+        let place = location::parse(&location.url)?;
+        let asked = Asked {
+            url: location.url.clone(),
+            place: place.clone(),
+            hosts: location.submodule_hosts.clone(),
+            timeout: location.timeout,
+        };
+        match place {
             Place::File(path) => {
                 let url = shown_path(&path);
                 let meter = Meter::start(&url, location.timeout, u64::MAX);
@@ -148,17 +170,17 @@ impl Stores for Git {
                     url: url.clone(),
                     authorization,
                     ca: location.ca,
-                    certificate: location.certificate,
+                    certificate: location.certificate.map(Arc::new),
                     gate: gate(location.proxy, &location.url)?,
                 });
-                Ok(Box::new(self.remote(url.to_string(), way, location.timeout, mirror)))
+                Ok(Box::new(self.remote(url.to_string(), way, asked, mirror)))
             }
             Place::Ssh(place) => {
                 let mirror = self.mirror(&location)?;
-                let keys = ssh_keys(&location.url, &place, location.credentials)?;
+                let keys = Arc::new(ssh_keys(&location.url, &place, location.credentials)?);
                 let gate = gate(location.proxy, &location.url)?;
                 let way = Way::Ssh { ssh: Arc::clone(&self.ssh), place, keys, gate };
-                Ok(Box::new(self.remote(shown(&location.url), way, location.timeout, mirror)))
+                Ok(Box::new(self.remote(shown(&location.url), way, asked, mirror)))
             }
         }
     }
@@ -180,8 +202,8 @@ fn ssh_keys(url: &str, place: &SshPlace, credentials: Credentials) -> Result<Key
     Keys::new(identity).map_err(|reason| unusable(url, reason, None))
 }
 
-fn gate(proxy: Option<Proxy>, url: &str) -> Result<Option<Gate>, StoreError> {
-    proxy.map(|proxy| Gate::new(proxy, url)).transpose()
+fn gate(proxy: Option<Proxy>, url: &str) -> Result<Option<Arc<Gate>>, StoreError> {
+    proxy.map(|proxy| Gate::new(proxy, url).map(Arc::new)).transpose()
 }
 
 fn unusable(url: &str, reason: String, hint: Option<String>) -> StoreError {

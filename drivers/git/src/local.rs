@@ -71,6 +71,11 @@ impl Store for Local {
     }
 
     fn content(&self, pointer: &Pointer, selection: &Selection) -> Result<Content, StoreError> {
+        if selection.submodules() {
+            return Err(StoreError::Unsupported {
+                what: "spec.recurseSubmodules with a file:// URL".to_owned(),
+            });
+        }
         let meter = self.meter();
         let repository = Repository::open(self, &meter)?;
         let commit = parse_id(&pointer.commit)?;

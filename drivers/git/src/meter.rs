@@ -54,6 +54,24 @@ impl Meter {
         if self.remaining().is_zero() { Err(self.timeout()) } else { Ok(()) }
     }
 
+    /// What is left of the time and the bytes, for another repository.
+    pub(crate) fn within(&self, url: &str) -> Self {
+        let left = self.left.load(Ordering::Relaxed);
+        Self {
+            url: url.to_owned(),
+            until: self.until,
+            timeout: self.timeout,
+            budget: left,
+            left: AtomicU64::new(left),
+            failure: Mutex::new(None),
+        }
+    }
+
+    /// Bytes that were counted.
+    pub(crate) fn spent(&self) -> u64 {
+        self.budget.saturating_sub(self.left.load(Ordering::Relaxed))
+    }
+
     /// Counts bytes that were received.
     pub(crate) fn spend(&self, bytes: u64) -> Result<(), StoreError> {
         self.check()?;

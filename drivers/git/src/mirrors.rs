@@ -35,20 +35,32 @@ impl Mirrors {
         Self { dir, open: Mutex::default() }
     }
 
-    /// The mirror for a location.
-    pub(crate) fn find(&self, location: &Location) -> io::Result<Arc<Mutex<Mirror>>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+    /// The mirror for a location, and its name.
+    pub(crate) fn find(&self, location: &Location) -> io::Result<(String, Arc<Mutex<Mirror>>)> {
         let key = key(&salt(&self.dir)?, location);
-        if let Some(mirror) = open.get(&key) {
+        let mirror = self.named(&key)?;
+        Ok((key, mirror))
+    }
+
+    /// The mirror for a submodule of the repository whose mirror has a name.
+    pub(crate) fn below(&self, name: &str, url: &str) -> io::Result<Arc<Mutex<Mirror>>> {
+        let salt = salt(&self.dir)?;
+        let parts = [salt.as_slice(), b"submodule", name.as_bytes(), url.as_bytes()];
+        self.named(&short(&Digest::of_parts(parts)))
+    }
+
+    fn named(&self, key: &str) -> io::Result<Arc<Mutex<Mirror>>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mirror) = open.get(key) {
             return Ok(Arc::clone(mirror));
         }
-        let dir = self.dir.join(&key);
+        let dir = self.dir.join(key);
         if !dir.exists() {
             self.make_room(&mut open)?;
         }
         fs::create_dir_all(&dir)?;
         let mirror = Arc::new(Mutex::new(Mirror::at(dir)));
-        open.insert(key, Arc::clone(&mirror));
+        open.insert(key.to_owned(), Arc::clone(&mirror));
         Ok(mirror)
     }
 
@@ -113,7 +125,10 @@ fn key(salt: &[u8], location: &Location) -> String {
         // Names may mean other machines beyond it.
         proxy.as_bytes(),
     ];
-    let digest = Digest::of_parts(parts);
+    short(&Digest::of_parts(parts))
+}
+
+fn short(digest: &Digest) -> String {
     digest.as_bytes()[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

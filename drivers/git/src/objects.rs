@@ -2,8 +2,9 @@
 //!
 //! In: an id. Out: the object's bytes, checked against the id on every read, so that a flipped bit
 //! on disk is an error and never content. Sizes are known before anything is unpacked. No
-//! configuration is read, and no other folder is looked into.
+//! configuration is read, and no folder is looked into but those of submodules that were fetched.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fixpoint_base::Limits;
@@ -15,6 +16,7 @@ use gix_odb::Header as _;
 
 use crate::bases::{self, Bases};
 use crate::meter::Meter;
+use crate::submodules::Mounts;
 
 /// Every object may be this large, whatever the limits: trees and commits need room too.
 const MIN_OBJECT_BYTES: u64 = 16 * 1024 * 1024;
@@ -22,6 +24,10 @@ const MIN_OBJECT_BYTES: u64 = 16 * 1024 * 1024;
 /// The objects of one folder.
 pub(crate) struct Objects<'a> {
     odb: gix_odb::Handle,
+    /// Other folders: those of submodules.
+    others: Vec<gix_odb::Handle>,
+    /// The folder that stands for each commit of a submodule.
+    mounted: BTreeMap<ObjectId, ObjectId>,
     meter: &'a Meter,
 }
 
@@ -37,6 +43,26 @@ impl<'a> Objects<'a> {
     /// # Errors
     /// When it is no such folder, or borrows objects from another one.
     pub(crate) fn open(dir: &Path, limits: &Limits, meter: &'a Meter) -> Result<Self, StoreError> {
+        let odb = Self::folder(dir, limits, meter)?;
+        Ok(Self { odb, others: Vec::new(), mounted: BTreeMap::new(), meter })
+    }
+
+    /// Puts submodules where their commits are named. An id is that of one content only, whatever
+    /// folder it is found in.
+    pub(crate) fn mount(mut self, mounts: &Mounts, limits: &Limits) -> Result<Self, StoreError> {
+        for dir in &mounts.dirs {
+            self.others.push(Self::folder(dir, limits, self.meter)?);
+        }
+        self.mounted.clone_from(&mounts.trees);
+        Ok(self)
+    }
+
+    /// The folder that stands for the commit of a submodule, if it was put there.
+    pub(crate) fn mounted(&self, commit: &ObjectId) -> Option<ObjectId> {
+        self.mounted.get(commit).copied()
+    }
+
+    fn folder(dir: &Path, limits: &Limits, meter: &Meter) -> Result<gix_odb::Handle, StoreError> {
         let options = gix_odb::store::init::Options {
             alloc_limit_bytes: Some(max_object_bytes(limits)),
             ..Default::default()
@@ -50,30 +76,45 @@ impl<'a> Objects<'a> {
         let mut odb = gix_odb::at_opts(dir, gix_hash::Kind::Sha1, None, options)
             .map_err(|err| meter.local(err))?;
         odb.set_pack_cache(|| Box::new(Bases::new(bases::ROOM)));
-        Ok(Self { odb, meter })
+        Ok(odb)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &gix_odb::Handle> {
+        std::iter::once(&self.odb).chain(&self.others)
     }
 
     /// The kind and size of an object, without unpacking it.
     pub(crate) fn header(&self, id: &ObjectId) -> Result<Option<(Kind, u64)>, StoreError> {
-        let header = self.odb.try_header(id).map_err(|err| self.broken(id, &err))?;
-        Ok(header.map(|header| (header.kind(), header.size())))
+        for odb in self.all() {
+            if let Some(found) = odb.try_header(id).map_err(|err| self.broken(id, &err))? {
+                return Ok(Some((found.kind(), found.size())));
+            }
+        }
+        Ok(None)
     }
 
     /// The content of an object; `None` when it is not here.
     pub(crate) fn read(&self, id: &ObjectId) -> Result<Option<(Kind, Vec<u8>)>, StoreError> {
         self.meter.check()?;
-        let mut buffer = Vec::new();
-        let Some(data) = self.odb.try_find(id, &mut buffer).map_err(|err| self.broken(id, &err))?
-        else {
-            return Ok(None);
-        };
-        let kind = data.kind;
-        let actual = gix_object::compute_hash(gix_hash::Kind::Sha1, kind, data.data)
+        for odb in self.all() {
+            let mut buffer = Vec::new();
+            let found = odb.try_find(id, &mut buffer).map_err(|err| self.broken(id, &err))?;
+            if let Some(data) = found {
+                let kind = data.kind;
+                self.check(id, kind, data.data)?;
+                return Ok(Some((kind, buffer)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn check(&self, id: &ObjectId, kind: Kind, data: &[u8]) -> Result<(), StoreError> {
+        let actual = gix_object::compute_hash(gix_hash::Kind::Sha1, kind, data)
             .map_err(|err| self.broken(id, &err))?;
         if actual != *id {
             return Err(self.meter.corrupt(format!("object {id} has the content of {actual}")));
         }
-        Ok(Some((kind, buffer)))
+        Ok(())
     }
 
     /// The content of an object that must be here and of one kind.

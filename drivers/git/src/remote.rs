@@ -3,6 +3,7 @@
 //! In: references and ids. Out: names, pointers, content and ancestry. What was fetched stays in
 //! the mirror; the server is asked for what is missing only.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use gix_hash::ObjectId;
 
 use crate::conversation::Conversation;
 use crate::history::{Facts, relate};
-use crate::http::{self, HttpAccess};
-use crate::location::SshPlace;
+use crate::http::{self, Http, HttpAccess};
+use crate::location::{Place, SshPlace, shown};
 use crate::meter::Meter;
 use crate::mirror::{Mirror, Shelf};
 use crate::names;
@@ -21,6 +22,7 @@ use crate::objects::Objects;
 use crate::protocol::{self, Capabilities, Fault, MAX_NAMES, Want};
 use crate::proxy::Gate;
 use crate::ssh::{self, Keys, Ssh};
+use crate::submodules::{Mounts, Nested};
 use crate::{classic, content};
 
 /// How far the history is looked back, step by step.
@@ -42,9 +44,12 @@ pub(crate) struct Remote {
     pub(crate) timeout: Duration,
     pub(crate) mirror: Arc<Mutex<Mirror>>,
     pub(crate) limits: Arc<Limits>,
+    /// How its submodules are fetched; a submodule's own are the source's affair.
+    pub(crate) nested: Option<Nested>,
 }
 
 /// How to get there.
+#[derive(Clone)]
 pub(crate) enum Way {
     /// By HTTP.
     Http(HttpAccess),
@@ -55,9 +60,9 @@ pub(crate) enum Way {
         /// Where.
         place: SshPlace,
         /// Who we are.
-        keys: Keys,
+        keys: Arc<Keys>,
         /// What to go through.
-        gate: Option<Gate>,
+        gate: Option<Arc<Gate>>,
     },
 }
 
@@ -98,14 +103,23 @@ impl Store for Remote {
     fn content(&self, pointer: &Pointer, selection: &Selection) -> Result<Content, StoreError> {
         let meter = self.meter(self.limits.fetch_bytes);
         let commit = parse_id(&pointer.commit)?;
-        self.with_mirror(&meter, |mirror| {
-            if !mirror.content.has(&commit) {
-                self.bring(mirror, &[commit], pointer, &meter)?;
+        let mounts = match &self.nested {
+            Some(nested) if selection.submodules() => {
+                let dir = self.with_mirror(&meter, |mirror| self.have(mirror, &commit, &meter))?;
+                nested.gather(self, dir, commit, selection, &meter)?
             }
-            let dir = mirror.content.objects().ok_or_else(|| meter.corrupt("nothing came"))?;
-            let objects = Objects::open(dir, &self.limits, &meter)?;
+            _ => Mounts::default(),
+        };
+        let read = self.with_mirror(&meter, |mirror| {
+            let dir = self.have(mirror, &commit, &meter)?;
+            let objects =
+                Objects::open(&dir, &self.limits, &meter)?.mount(&mounts, &self.limits)?;
             content::read(&objects, &commit, selection, &self.limits, &mut mirror.blobs)
-        })
+        });
+        if let Err(StoreError::Corrupt { .. }) = &read {
+            mounts.clear();
+        }
+        Ok(Content { submodules: mounts.origins, ..read? })
     }
 
     fn objects(&self, pointer: &Pointer) -> Result<fixpoint_source::Objects, StoreError> {
@@ -116,7 +130,7 @@ impl Store for Remote {
             let wanted = [Some(commit), tag];
             let missing: Vec<ObjectId> =
                 wanted.into_iter().flatten().filter(|id| !mirror.content.has(id)).collect();
-            self.bring(mirror, &missing, pointer, &meter)?;
+            self.bring(mirror, &missing, &pointer.commit, &meter)?;
             let dir = mirror.content.objects().ok_or_else(|| meter.corrupt("nothing came"))?;
             Objects::open(dir, &self.limits, &meter)?.raw(&commit, tag.as_ref())
         })
@@ -138,7 +152,7 @@ impl Remote {
         let mut session: Box<dyn Conversation + 'a> = match &self.way {
             Way::Http(access) => Box::new(http::Session::new(access, meter)),
             Way::Ssh { ssh, place, keys, gate } => {
-                Box::new(ssh::Session::new(ssh, meter, place, keys, gate.as_ref()))
+                Box::new(ssh::Session::new(ssh, meter, place, keys, gate.as_deref()))
             }
         };
         let body = session.discover()?;
@@ -151,7 +165,7 @@ impl Remote {
         &self,
         mirror: &mut Mirror,
         missing: &[ObjectId],
-        pointer: &Pointer,
+        commit: &str,
         meter: &Meter,
     ) -> Result<(), StoreError> {
         if missing.is_empty() {
@@ -161,7 +175,7 @@ impl Remote {
         let mut talk = self.talk(meter)?;
         talk.fetch(&mut mirror.content, missing, 1, false).map_err(|err| match err {
             Refused::Missing => StoreError::NoSuchName {
-                wanted: format!("commit {}", pointer.commit),
+                wanted: format!("commit {commit}"),
                 url: meter.url().to_owned(),
                 known: Vec::new(),
             },
@@ -169,8 +183,65 @@ impl Remote {
         })
     }
 
+    /// The folder of the objects of a commit, which is fetched if it is not here.
+    pub(crate) fn have(
+        &self,
+        mirror: &mut Mirror,
+        commit: &ObjectId,
+        meter: &Meter,
+    ) -> Result<PathBuf, StoreError> {
+        if !mirror.content.has(commit) {
+            self.bring(mirror, &[*commit], &commit.to_string(), meter)?;
+        }
+        let dir = mirror.content.objects().ok_or_else(|| meter.corrupt("nothing came"))?;
+        Ok(dir.to_owned())
+    }
+
+    /// Another repository on the same server, as the same person; `None` where it is not there.
+    pub(crate) fn at(&self, place: Place, url: &str, mirror: Arc<Mutex<Mirror>>) -> Option<Self> {
+        let way = match (self.way.clone(), place) {
+            (Way::Http(access), Place::Http(url)) => Way::Http(HttpAccess { url, ..access }),
+            (Way::Ssh { ssh, keys, gate, .. }, Place::Ssh(place)) => {
+                Way::Ssh { ssh, place, keys, gate }
+            }
+            _ => return None,
+        };
+        Some(self.beside(way, url, mirror))
+    }
+
+    /// A repository on another server, as nobody; `None` where only a key opens.
+    pub(crate) fn stranger(
+        &self,
+        place: Place,
+        url: &str,
+        mirror: Arc<Mutex<Mirror>>,
+        http: &Arc<Http>,
+    ) -> Option<Self> {
+        let Place::Http(there) = place else { return None };
+        let gate = match &self.way {
+            Way::Http(access) => access.gate.clone(),
+            Way::Ssh { gate, .. } => gate.clone(),
+        };
+        let http = Arc::clone(http);
+        let way = Way::Http(HttpAccess {
+            http,
+            url: there,
+            authorization: None,
+            ca: None,
+            certificate: None,
+            gate,
+        });
+        Some(self.beside(way, url, mirror))
+    }
+
+    fn beside(&self, way: Way, url: &str, mirror: Arc<Mutex<Mirror>>) -> Self {
+        let (agent, limits) = (Arc::clone(&self.agent), Arc::clone(&self.limits));
+        let timeout = self.timeout;
+        Self { url: shown(url), way, agent, timeout, mirror, limits, nested: None }
+    }
+
     /// Works on the mirror, alone; a mirror that turns out broken is fetched anew, once.
-    fn with_mirror<T>(
+    pub(crate) fn with_mirror<T>(
         &self,
         meter: &Meter,
         mut work: impl FnMut(&mut Mirror) -> Result<T, StoreError>,

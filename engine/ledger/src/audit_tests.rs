@@ -51,6 +51,7 @@ fn body(words: &[&str]) -> Body {
                 keys: Vec::new(),
                 problem: Some("it is not signed".to_owned()),
             }),
+            submodules: Vec::new(),
         }),
         "violation" => Body::Violation(Violation {
             id: format!("id-{}", words[2]),

@@ -148,6 +148,9 @@ pub struct Observe {
     /// What came of checking its signature, where one is required.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<Signature>,
+    /// The repositories within it, and where they came from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub submodules: Vec<Submodule>,
 }
 
 /// What came of checking a signature.
@@ -174,6 +177,17 @@ pub struct Included {
     pub revision: String,
     /// Digest of its artifact.
     pub artifact: Digest,
+}
+
+/// A repository within another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submodule {
+    /// Where it is in the tree.
+    pub path: String,
+    /// URL of its store, without credentials.
+    pub store: String,
+    /// Its commit.
+    pub commit: String,
 }
 
 /// A promise that a store broke.
@@ -506,6 +520,7 @@ mod tests {
             included: Vec::new(),
             whole: None,
             signature: None,
+            submodules: Vec::new(),
         }))
     }
 

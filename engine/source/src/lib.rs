@@ -13,7 +13,7 @@ pub use ignore::{IgnoreProblem, Sieve, SieveBuilder};
 pub use selection::{Selection, SelectionProblem};
 pub use store::{
     Ancestry, ClientCertificate, Content, Credentials, Location, Name, NameClass, Objects, Pointer,
-    Proxy, Reference, SshIdentity, Store, StoreError, Stores,
+    Proxy, Reference, SshIdentity, Store, StoreError, Stores, Submodule,
 };
 pub use tree::{File, Tree, TreeBuilder, TreeProblem};
 pub use verdict::{

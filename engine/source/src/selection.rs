@@ -17,6 +17,8 @@ pub struct Selection {
     /// Folders, sorted; empty for all of them.
     folders: Vec<String>,
     ignore: Option<String>,
+    /// Whether repositories within it belong to it.
+    submodules: bool,
 }
 
 /// Why a selection cannot be made.
@@ -76,7 +78,18 @@ impl Selection {
         folders.dedup();
         // Said now, not at the first version.
         SieveBuilder::default().finish(ignore)?;
-        Ok(Self { folders, ignore: ignore.map(str::to_owned) })
+        Ok(Self { folders, ignore: ignore.map(str::to_owned), submodules: false })
+    }
+
+    /// With the repositories within it, or without.
+    #[must_use]
+    pub fn with_submodules(self, submodules: bool) -> Self {
+        Self { submodules, ..self }
+    }
+
+    /// Whether repositories within it belong to it.
+    pub fn submodules(&self) -> bool {
+        self.submodules
     }
 
     /// Tells this selection from others; `None` for the default one.
@@ -84,12 +97,15 @@ impl Selection {
         if *self == Self::default() {
             return None;
         }
-        let Self { folders, ignore } = self;
+        let Self { folders, ignore, submodules } = self;
         let ignore = match ignore {
             Some(text) => ["ignore", text.as_str()],
             None => ["all", ""],
         };
-        let parts = ignore.into_iter().chain(folders.iter().map(String::as_str));
+        // No folder is called so.
+        let submodules = submodules.then_some("//submodules");
+        let folders = folders.iter().map(String::as_str).chain(submodules);
+        let parts = ignore.into_iter().chain(folders);
         Some(Digest::of_parts(parts.map(str::as_bytes)))
     }
 
@@ -187,6 +203,8 @@ mod tests {
             assert!(one.is_some());
             assert!(!all[at + 1..].contains(one), "{at}");
         }
+        let nested = Selection::default().with_submodules(true).digest();
+        assert!(nested.is_some() && !all.contains(&nested));
         assert_eq!(make(&["b", "a"], None), make(&["a/", "./b"], None));
     }
 }

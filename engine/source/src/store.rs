@@ -24,6 +24,8 @@ pub struct Location {
     pub certificate: Option<ClientCertificate>,
     /// What every connection goes through.
     pub proxy: Option<Proxy>,
+    /// Other servers that submodules may come from; they are told nothing of ours.
+    pub submodule_hosts: Vec<String>,
     /// How long one operation may take.
     pub timeout: Duration,
 }
@@ -159,6 +161,19 @@ pub struct Content {
     pub author: String,
     /// When it was committed, in seconds since 1970.
     pub committed: i64,
+    /// The repositories within it that were read too.
+    pub submodules: Vec<Submodule>,
+}
+
+/// A repository within another, at the commit that the other one names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submodule {
+    /// Where it is in the tree.
+    pub path: String,
+    /// Where it came from, without credentials.
+    pub url: String,
+    /// The commit, 40 hex digits.
+    pub commit: String,
 }
 
 /// Bytes of a commit or tag object; real ones have a few hundred.

@@ -14,7 +14,7 @@ use fixpoint_base::{Digest, canonical, object};
 use fixpoint_driver_store::{Indexed, Ledger, LedgerError, Report};
 use fixpoint_ledger::entry::{
     Ack, Approve, Body, Draft, Entry, Included, Input, Observe, Outcome, Prune, Render, Resolve,
-    Signature, Violation as ViolationEntry,
+    Signature, Submodule, Violation as ViolationEntry,
 };
 use fixpoint_ledger::{Intent, Permit, Replay};
 use fixpoint_plan::{DesiredSet, Inventory, Plan, Verb, Why};
@@ -56,12 +56,19 @@ pub struct Seeing {
     pub files: u64,
     /// Bytes in the tree.
     pub bytes: u64,
+    /// Repositories within it.
+    pub submodules: Vec<fixpoint_source::Submodule>,
     /// What it means.
     pub verdict: Verdict,
     /// The policy in force.
     pub history: History,
     /// When.
     pub now: Timestamp,
+}
+
+fn submodule(seen: fixpoint_source::Submodule) -> Submodule {
+    let fixpoint_source::Submodule { path, url, commit } = seen;
+    Submodule { path, store: url, commit }
 }
 
 /// What somebody answered for.
@@ -338,6 +345,7 @@ impl Record {
             included: seeing.included,
             whole: seeing.whole,
             signature: seeing.signature,
+            submodules: seeing.submodules.into_iter().map(submodule).collect(),
         });
         self.append(&seeing.subject, ENGINE, seeing.now, body).await?;
         Ok(())

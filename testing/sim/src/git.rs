@@ -374,6 +374,7 @@ impl Store for Opened {
                 subject: commit.subject.clone(),
                 author: "Ada <ada@git.example>".to_owned(),
                 committed: 0,
+                submodules: Vec::new(),
             })
         })
     }

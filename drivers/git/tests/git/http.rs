@@ -243,7 +243,7 @@ fn slow_servers_run_out_of_time() {
     world.server.fail("info/refs", Fault::Delay(Duration::from_secs(5)));
     assert_eq!(refused(brief().pointer(&branch("main"))), over);
     world.server.heal();
-    let pointer = brief().pointer(&branch("main")).unwrap();
+    let pointer = world.main();
     world.repo.commit(&[("b", "2")]);
     world.server.fail("upload-pack", Fault::Drip(Duration::from_secs(2)));
     assert_eq!(refused(brief().content(&pointer, &Selection::default())), over);

@@ -10,3 +10,4 @@ mod proxy;
 mod reading;
 mod selecting;
 mod ssh;
+mod submodules;

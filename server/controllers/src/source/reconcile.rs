@@ -182,11 +182,20 @@ impl Run<'_> {
             })?;
         let Access { credentials, ca, certificate, proxy } = access;
         let (url, timeout) = (spec.url.clone(), timeout(&spec.timeout));
-        let location = Location { url, credentials, ca, certificate, proxy, timeout };
+        let submodule_hosts = self.submodule_hosts();
+        let location =
+            Location { url, credentials, ca, certificate, proxy, submodule_hosts, timeout };
         match self.ctx.stores.open(location) {
             Ok(store) => Ok(Arc::from(store)),
             Err(err) => Err(self.fetch_failed(&err, Duration::ZERO)),
         }
+    }
+
+    /// Other servers that somebody allowed submodules to come from.
+    fn submodule_hosts(&self) -> Vec<String> {
+        let declared = object::annotation(self.object, annotations::SUBMODULE_HOSTS);
+        let hosts = declared.unwrap_or_default().split(',').map(str::trim);
+        hosts.filter(|host| !host.is_empty()).map(str::to_owned).collect()
     }
 
     /// Asks where the reference leads and, if the verdict needs it, how old and new relate.
@@ -326,6 +335,9 @@ impl Run<'_> {
             signature: signed.as_ref().map(|signed| signed.evidence.clone()),
             files: fetched.as_ref().map_or(0, |(content, _)| content.tree.len() as u64),
             bytes: fetched.as_ref().map_or(0, |(content, _)| content.tree.bytes()),
+            submodules: fetched
+                .as_ref()
+                .map_or_else(Vec::new, |(content, _)| content.submodules.clone()),
             verdict: finding.verdict,
             history,
             artifact: None,

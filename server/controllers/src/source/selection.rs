@@ -12,7 +12,9 @@ use super::status::Said;
 /// # Errors
 /// With what the run has to say.
 pub fn declared(spec: &GitRepositorySpec, limits: &Limits) -> Result<Selection, Said> {
-    Selection::declared(&spec.sparse_checkout, spec.ignore.as_deref(), limits).map_err(|problem| {
+    let declared = Selection::declared(&spec.sparse_checkout, spec.ignore.as_deref(), limits);
+    let selection = declared.map(|found| found.with_submodules(spec.recurse_submodules));
+    selection.map_err(|problem| {
         let reason = match problem {
             SelectionProblem::Folder(_) | SelectionProblem::Folders(_) => reasons::INVALID_PATH,
             SelectionProblem::Ignore(_) => reasons::SOURCE_IGNORE_ERROR,
@@ -23,11 +25,14 @@ pub fn declared(spec: &GitRepositorySpec, limits: &Limits) -> Result<Selection, 
 
 /// Whether the artifact in the status was made with the selection that is declared now.
 pub fn is_observed(spec: &GitRepositorySpec, status: &GitRepositoryStatus) -> bool {
-    spec.ignore == status.observed_ignore && spec.sparse_checkout == status.observed_sparse_checkout
+    spec.ignore == status.observed_ignore
+        && spec.sparse_checkout == status.observed_sparse_checkout
+        && spec.recurse_submodules == status.observed_recurse_submodules
 }
 
 /// Notes the selection that the artifact in the status was made with.
 pub fn observe(spec: &GitRepositorySpec, status: &mut GitRepositoryStatus) {
     status.observed_ignore = spec.ignore.clone();
     status.observed_sparse_checkout = spec.sparse_checkout.clone();
+    status.observed_recurse_submodules = spec.recurse_submodules;
 }

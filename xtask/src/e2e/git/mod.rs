@@ -1,9 +1,12 @@
-//! Git as others make it: what the real `gpg` and `ssh-keygen` sign is believed.
+//! Git as others make it: what the real `gpg` and `ssh-keygen` sign is believed, and a real `sshd`
+//! and a real proxy lead to it.
 //!
-//! In: the program. Out: a step for each thing that only the real programs can show. It needs
-//! nothing but them and `git`, and no cluster.
+//! In: the program. Out: a step for each thing that only the real programs can show. It needs no
+//! cluster.
 
 mod signatures;
+mod sshd;
+mod transports;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -38,7 +41,12 @@ struct Case {
 }
 
 /// Signs with the real programs, and asks the engine what it makes of that.
-pub fn run(root: &Path, _scope: Scope, report: &mut Report) -> Result<()> {
+pub fn run(root: &Path, scope: Scope, report: &mut Report) -> Result<()> {
+    judge_signatures(root, report)?;
+    transports::run(root, scope, report)
+}
+
+fn judge_signatures(root: &Path, report: &mut Report) -> Result<()> {
     if let Some(why) = signatures::missing() {
         report.skip("signatures", why);
         return Ok(());
