@@ -198,8 +198,6 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::expect;
-
     use super::*;
 
     fn keys(text: &str) -> Keys {
@@ -216,32 +214,38 @@ mod tests {
 
     #[test]
     fn what_a_secret_for_http_may_hold() {
-        let cases = [
-            "username password",
-            "bearerToken username password",
-            "caFile",
-            "tls.crt tls.key",
-            "certFile keyFile bearerToken",
-            "tls.crt",
-            "keyFile",
-            "username",
-            "",
-        ];
-        let said: Vec<String> = cases.iter().map(|case| told(keys(case).http())).collect();
-        expect![[r#""#]].assert_eq(&said.join("\n"));
-        let both = keys("ca.crt caFile").http().unwrap();
-        assert_eq!(both.ca.unwrap(), b"ca.crt!\n");
+        let http = |case: &str| keys(case).http().unwrap();
+        assert!(matches!(http("username password").credentials, Credentials::Basic { .. }));
+        let token = http("bearerToken username password");
+        assert!(matches!(token.credentials, Credentials::Bearer(_)));
+        assert_eq!(http("caFile").ca.unwrap(), b"caFile!\n");
+        assert_eq!(http("ca.crt caFile").ca.unwrap(), b"ca.crt!\n");
+        for pair in ["tls.crt tls.key", "certFile keyFile", "tls.crt keyFile"] {
+            let access = http(pair);
+            assert!(access.certificate.is_some(), "{pair}");
+            assert!(matches!(access.credentials, Credentials::Anonymous), "{pair}");
+        }
     }
 
     #[test]
-    fn what_a_secret_for_ssh_and_for_a_proxy_must_hold() {
-        let ssh = ["identity known_hosts password identity.pub", "identity", "username password"];
-        let mut said: Vec<String> = ssh.iter().map(|case| told(keys(case).ssh())).collect();
-        let proxy = ["address", "address username password", "address password", "username"];
-        said.extend(proxy.iter().map(|case| told(keys(case).proxy())));
-        expect![[r#""#]].assert_eq(&said.join("\n"));
+    fn secrets_that_are_of_no_use_say_why() {
+        let http = |case: &str| told(keys(case).http());
+        assert_eq!(http("tls.crt"), "Secret git has tls.crt without tls.key");
+        assert_eq!(http("keyFile"), "Secret git has tls.key without tls.crt");
+        for case in ["", "username"] {
+            assert_eq!(http(case), format!("Secret git has neither {HTTP}"));
+        }
+        assert!(keys("identity known_hosts password identity.pub").ssh().is_ok());
+        assert_eq!(told(keys("password").ssh()), format!("Secret git has neither {SSH}"));
         let mut odd = keys("identity");
         odd.data.insert("identity".to_owned(), ByteString(vec![0xff]));
         assert_eq!(told(odd.ssh()), "value identity of Secret git is not UTF-8 text");
+
+        let proxy = |case: &str| told(keys(case).proxy());
+        assert!(keys("address").proxy().unwrap().login.is_none());
+        assert!(keys("address username password").proxy().unwrap().login.is_some());
+        assert_eq!(proxy("address password"), "Secret git has password without username");
+        assert_eq!(proxy("address username"), "Secret git has username without password");
+        assert_eq!(proxy("username"), format!("Secret git has neither {PROXY}"));
     }
 }
