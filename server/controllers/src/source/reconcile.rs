@@ -278,6 +278,7 @@ impl Run<'_> {
             signature: Some(refused.evidence.clone()),
             files: 0,
             bytes: 0,
+            submodules: Vec::new(),
             verdict: finding.verdict,
             history: declared.history.unwrap_or(History::default_for(pointer.class)),
             artifact: None,
