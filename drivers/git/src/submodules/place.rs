@@ -199,11 +199,11 @@ mod tests {
         expect![[r#"
             https://h/x: Own
             https://h:443/x: Own
-            https://h:8443/x: https://h:8443/x is not allowed: a submodule comes from there, which is another server [name h in the annotation source.fixpoint.dev/submodule-hosts]
+            https://h:8443/x: https://h:8443/x is not allowed: a submodule comes from there, which is another server [name h:8443 in the annotation source.fixpoint.dev/submodule-hosts]
             ssh://h/x: ssh://h/x is not allowed: a submodule comes from there, which is another server [name h in the annotation source.fixpoint.dev/submodule-hosts]
             http://h/x: http://h/x is not allowed: it is where a submodule comes from, and not encrypted
             https://friend.example/x: Other
-            https://Friend.Example:8443/x: https://Friend.Example:8443/x is not allowed: a submodule comes from there, which is another server [name friend.example in the annotation source.fixpoint.dev/submodule-hosts]
+            https://Friend.Example:8443/x: https://Friend.Example:8443/x is not allowed: a submodule comes from there, which is another server [name friend.example:8443 in the annotation source.fixpoint.dev/submodule-hosts]
             https://odd.example:8443/x: Other
             https://odd.example/x: https://odd.example/x is not allowed: a submodule comes from there, which is another server [name odd.example in the annotation source.fixpoint.dev/submodule-hosts]
             ssh://git@friend.example/x: ssh://friend.example/x is not allowed: a submodule comes from there by ssh, and the key is only for the source's server [name the submodule by an https:// URL]
