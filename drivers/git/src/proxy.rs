@@ -137,7 +137,8 @@ impl Gate {
         let code = first.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1));
         match code {
             Some(code) if code.len() == 3 && code.starts_with('2') => Ok(Box::new(stream)),
-            Some("407") => Err(REFUSED.to_owned()),
+            // tinyproxy asks with 407 and says no with 401.
+            Some("407" | "401") => Err(REFUSED.to_owned()),
             Some(code) => Err(format!("the proxy answers HTTP {}", plain(code, 3))),
             None => Err("the proxy does not speak HTTP".to_owned()),
         }
