@@ -181,8 +181,13 @@ impl Routes {
         if kind == Kind::Delivery {
             reasons.extend(self.about_source(name, &found));
         }
-        let settled = look.as_ref().is_some_and(|look| matches!(look.next, Next::Settled(_)));
-        if let Some(look) = look.as_ref().filter(|_| !settled) {
+        // A run writes its status before it says what it waits for: until then the last run's word
+        // is still there, and the status knows better.
+        let at_rest = found["spec"]["suspend"] == true
+            || condition(&found, "Ready").is_some_and(|ready| ready["status"] == "True");
+        let settled =
+            at_rest && look.as_ref().is_some_and(|look| matches!(look.next, Next::Settled(_)));
+        if let Some(look) = look.as_ref().filter(|look| !matches!(look.next, Next::Settled(_))) {
             reasons.push(format!("waits for: {}", look.next.because()));
         }
         let next = match &look {
