@@ -8,6 +8,10 @@ use crate::log::{Mutation, Verb};
 /// Groups of the engine's own kinds.
 const OWN_GROUPS: [&str; 2] = ["source.toolkit.fluxcd.io", "kustomize.toolkit.fluxcd.io"];
 
+/// The rule for the definitions of the engine's own kinds. They are also what others deliver, and
+/// then there is an intent, which counts.
+pub const DEFINITIONS: &str = "own definitions";
+
 /// Why a mutation needs no intent.
 pub fn reason(mutation: &Mutation) -> Option<&'static str> {
     let object = &mutation.object;
@@ -44,7 +48,7 @@ pub fn reason(mutation: &Mutation) -> Option<&'static str> {
         Verb::Create | Verb::Patch | Verb::Update
             if resource == "customresourcedefinitions" && is_own_definition(&object.name) =>
         {
-            Some("own definitions")
+            Some(DEFINITIONS)
         }
         _ => None,
     }

@@ -457,8 +457,10 @@ fn objection(client: &Client, kinds: &Kinds, delivery: &Delivery) -> Result<Opti
         };
         let path = format!("{path}?fieldManager=corpus&force=true&dryRun=All");
         let answer = client.send("PATCH", &path, "application/apply-patch+yaml", Some(&object))?;
-        if matches!(answer.code, 400 | 422) {
-            let why = answer.body["message"].as_str().unwrap_or("no reason given");
+        let why = answer.body["message"].as_str().unwrap_or("no reason given");
+        // What has fields of no known type is refused by a real server as its own failure.
+        let is_untyped = answer.code == 500 && why.contains("failed to create typed patch object");
+        if matches!(answer.code, 400 | 422) || is_untyped {
             return Ok(Some(format!("another {} than Kubernetes takes: {why}", kind.kind)));
         }
     }
