@@ -19,6 +19,7 @@ const USAGE: &str = "usage:
   cargo xtask tidy                check the rules of the repository
   cargo xtask e2e SUITE|all       run end-to-end suites against real clients and servers
   cargo xtask e2e smoke [SUITE]   the quick part of them
+  cargo xtask bench delivery      measure, beside plain requests, and keep the figures
   cargo xtask audit --ledger DIR --log AUDIT.jsonl --user NAME
                                   hold the audit log of an API server against a ledger
   cargo xtask peers               build the programs of others that the suites need
@@ -34,6 +35,10 @@ fn main() -> Result<ExitCode> {
         ["e2e", "smoke", suite] => e2e::smoke(Some(suite), &root()?),
         ["e2e", suite] => e2e::run(suite, &root()?),
         ["audit", args @ ..] => audit::run(&root()?, args),
+        ["bench", "delivery"] => {
+            e2e::bench::delivery::run(&root()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         ["peers"] => peers(),
         ["cluster"] => {
             e2e::cluster::run_in_foreground(&root()?)?;

@@ -278,6 +278,11 @@ impl Bed {
         run(&self.fixpoint, args, &self.kubeconfig, &self.folder)
     }
 
+    /// The audit log of the cluster, where there is one.
+    pub fn audit_log(&self) -> Option<PathBuf> {
+        self.cluster.as_ref().map(Cluster::audit_log)
+    }
+
     /// Holds what a cluster's API server saw of the engine against the engine's ledger.
     pub fn audit(&self, root: &Path, report: &mut Report) -> Result<()> {
         let Some(cluster) = &self.cluster else { return Ok(()) };

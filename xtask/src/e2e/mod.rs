@@ -5,6 +5,7 @@
 //! machine and a failure where `CI` is `true`. A suite leaves no process and no file behind.
 
 mod bed;
+pub mod bench;
 mod chaos;
 mod client;
 pub mod cluster;

@@ -114,6 +114,11 @@ impl Process {
         Ok(Self { child, output })
     }
 
+    /// Its number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it has printed so far.
     pub fn printed(&self) -> String {
         let mut bytes = vec![];

@@ -27,6 +27,11 @@ impl Repository {
         Ok(repository)
     }
 
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.0
+    }
+
     /// Reads a file.
     pub fn read(&self, file: &str) -> Result<String> {
         std::fs::read_to_string(self.0.join(file)).with_context(|| format!("cannot read {file}"))

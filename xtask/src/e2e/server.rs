@@ -58,6 +58,13 @@ impl Server {
         Ok(process)
     }
 
+    /// Resident memory in bytes, where the system says.
+    pub fn resident(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().trim_end_matches(" kB").parse::<u64>().ok()? * 1024)
+    }
+
     /// What it has said so far.
     pub fn log(&self) -> String {
         self.process.printed()
