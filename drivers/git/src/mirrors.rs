@@ -26,27 +26,37 @@ const SALT: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Mirrors {
     dir: PathBuf,
+    /// Empty until it is needed. Behind a lock: two that make it at once would make two.
+    salt: Mutex<Vec<u8>>,
     open: Mutex<BTreeMap<String, Arc<Mutex<Mirror>>>>,
 }
 
 impl Mirrors {
     /// Opens the folder; makes nothing yet.
     pub(crate) fn at(dir: PathBuf) -> Self {
-        Self { dir, open: Mutex::default() }
+        Self { dir, salt: Mutex::default(), open: Mutex::default() }
     }
 
     /// The mirror for a location, and its name.
     pub(crate) fn find(&self, location: &Location) -> io::Result<(String, Arc<Mutex<Mirror>>)> {
-        let key = key(&salt(&self.dir)?, location);
+        let key = key(&self.salt()?, location);
         let mirror = self.named(&key)?;
         Ok((key, mirror))
     }
 
     /// The mirror for a submodule of the repository whose mirror has a name.
     pub(crate) fn below(&self, name: &str, url: &str) -> io::Result<Arc<Mutex<Mirror>>> {
-        let salt = salt(&self.dir)?;
+        let salt = self.salt()?;
         let parts = [salt.as_slice(), b"submodule", name.as_bytes(), url.as_bytes()];
         self.named(&short(&Digest::of_parts(parts)))
+    }
+
+    fn salt(&self) -> io::Result<Vec<u8>> {
+        let mut known = self.salt.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_empty() {
+            *known = salt(&self.dir)?;
+        }
+        Ok(known.clone())
     }
 
     fn named(&self, key: &str) -> io::Result<Arc<Mutex<Mirror>>> {
