@@ -22,6 +22,7 @@ pub mod program;
 mod remote;
 mod repository;
 mod script;
+mod secrets;
 mod server;
 mod spine;
 mod story;

@@ -10,13 +10,14 @@ mod workloads;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use fixpoint_fixture::Canary;
 use serde_json::{Value, json};
 
 use super::bed::{Arrangement, Bed, Tools};
 use super::object::{is_ready, said};
 use super::process::{Scratch, wait};
 use super::repository::Repository;
-use super::{Report, Scope};
+use super::{Report, Scope, secrets};
 use crate::print;
 
 /// The namespace that the source and the deliveries are declared in.
@@ -68,7 +69,8 @@ fn tell(
         Repository::of(&root.join("examples/quickstart"), &folder.join("repositories/quickstart"))?;
     let bed = Bed::start(arrangement, tools, &folder.join("bed"), &folder.join("repositories"))?;
     bed.make_home(HOME)?;
-    let scene = Scene { bed: &bed, repository: &repository };
+    let secret = Canary::new();
+    let scene = Scene { bed: &bed, repository: &repository, secret: &secret };
     for (title, chapter) in STORY {
         let outcome = chapter(&scene);
         let is_over = outcome.is_err();
@@ -78,6 +80,8 @@ fn tell(
             return Ok(());
         }
     }
+    let shown = secrets::show_nowhere(folder, &[("the Secret that is delivered", &secret)]);
+    report.take(&format!("{arrangement}: secrets show nowhere"), shown);
     bed.audit(root, report)
 }
 
@@ -85,6 +89,8 @@ fn tell(
 struct Scene<'a> {
     bed: &'a Bed,
     repository: &'a Repository,
+    /// What nobody may show.
+    secret: &'a Canary,
 }
 
 impl Scene<'_> {

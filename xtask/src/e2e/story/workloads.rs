@@ -56,6 +56,9 @@ fn statuses() -> [(&'static str, Value); 5] {
 
 pub fn deliver(scene: &Scene) -> Result<()> {
     scene.repository.write("workloads/workloads.yaml", WORKLOADS)?;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "password"},
+        "stringData": {"password": scene.secret.secret()}});
+    scene.repository.write("workloads/secret.yaml", &secret.to_string())?;
     let revision = scene.repository.commit("Add workloads")?;
     // An earlier delivery has to be at the revision, so that the source surely is.
     scene.delivered("infrastructure", &revision)?;
